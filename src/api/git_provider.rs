@@ -1,0 +1,107 @@
+//! `GitProvider`: how to reach and authenticate to one repository, and which branches may be written.
+
+use super::refs::SecretRef;
+use super::status::RuleStatus;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How to reach the repository.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[kube(
+    group = "configbutler.ai",
+    version = "v1alpha1",
+    kind = "GitProvider",
+    namespaced,
+    status = "RuleStatus",
+    derive = "PartialEq",
+    doc = "How to reach and authenticate to one Git repository, and which of its branches may be written.",
+    shortname = "gitp",
+    category = "reverser",
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GitProviderSpec {
+    /// Address of the repository, as in `https://git.example.com/team/cluster.git`. `http://` and `file://` need the
+    /// operator's flag `--allow-insecure-transports`. Cannot be changed.
+    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^(https|http|file)://[^ ]+$')", "message": "must start with https:// and have no spaces"},
+        {"rule": "!self.matches('^[a-z]+://[^/]*:[^/]*@')", "message": "must not hold a password: put username and password into the Secret of spec.secretRef"},
+        {"rule": "self == oldSelf", "message": "cannot be changed: make another GitProvider"}
+    ]))]
+    pub url: String,
+    /// The Secret with the keys `username` and `password`, in the namespace of the provider. Absent: no authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+    /// The branches that targets may write: exact names, or globs in which `*` stands for any characters.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 200)))]
+    pub allowed_branches: Vec<String>,
+    /// When commits are pushed.
+    #[serde(default)]
+    pub push: Push,
+    /// How commits are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+}
+
+/// When commits are pushed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Push {
+    /// The longest that a commit waits before it is pushed, such as `500ms`, `10s` or `1m30s`.
+    #[serde(default = "interval")]
+    #[schemars(length(min = 1, max = 40))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 500ms, 10s or 1m30s"}
+    ]))]
+    pub interval: String,
+    /// Push as soon as so many commits wait.
+    #[serde(default = "max_commits")]
+    #[schemars(range(min = 1))]
+    pub max_commits: i32,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self { interval: interval(), max_commits: max_commits() }
+    }
+}
+
+fn interval() -> String {
+    "1m".to_owned()
+}
+
+const fn max_commits() -> i32 {
+    20
+}
+
+/// How commits are made.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Commit {
+    /// Who commits. The author is the user who made the change. Absent: the operator's own identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer: Option<Committer>,
+}
+
+/// Name and e-mail address of the committer.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Committer {
+    /// Name of the committer.
+    #[schemars(length(min = 1, max = 200))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[^<>\\\\x00-\\\\x1f\\\\x7f]+$')", "message": "must not hold <, > or control characters"}
+    ]))]
+    pub name: String,
+    /// E-mail address of the committer.
+    #[schemars(length(min = 1, max = 200))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[^<> \\\\x00-\\\\x1f\\\\x7f]+$')", "message": "must not hold <, >, spaces or control characters"}
+    ]))]
+    pub email: String,
+}

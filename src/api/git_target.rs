@@ -1,0 +1,51 @@
+//! `GitTarget`: the branch and the folder that rules write to.
+
+use super::refs::ProviderRef;
+use super::status::TargetStatus;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where to write.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[kube(
+    group = "configbutler.ai",
+    version = "v1alpha1",
+    kind = "GitTarget",
+    namespaced,
+    status = "TargetStatus",
+    derive = "PartialEq",
+    doc = "The branch and the folder of a repository that rules write to.",
+    shortname = "gitt",
+    category = "reverser",
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "BRANCH", type_ = "string", json_path = ".spec.branch"),
+    printcolumn(name = "FOLDER", type_ = "string", json_path = ".spec.baseFolder"),
+    printcolumn(name = "LAST COMMIT", type_ = "string", json_path = ".status.lastCommit"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GitTargetSpec {
+    /// The provider of the repository.
+    pub provider_ref: ProviderRef,
+    /// The branch that is written; the provider must allow it. Cannot be changed.
+    #[serde(default = "branch")]
+    #[schemars(length(min = 1, max = 200))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
+    ]))]
+    pub branch: String,
+    /// The folder below which files are written, as in `clusters/eu`; `.` is the root of the repository. It must not
+    /// overlap the folder of another target on the same branch. Cannot be changed.
+    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self == '.' || self.split('/').all(part, !(part.lowerAscii() in ['', '.', '..', '.git']))", "message": "must be a relative path without empty parts, `.`, `..` and .git; the root is written as a single dot"},
+        {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
+    ]))]
+    pub base_folder: String,
+}
+
+fn branch() -> String {
+    "main".to_owned()
+}

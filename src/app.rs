@@ -1,0 +1,280 @@
+//! `run`: builds everything, supervises the root tasks, leaves cleanly.
+//!
+//! On SIGTERM the watches stop first, then every branch's worker pushes what it has; the webhook goes on answering
+//! until the end. A root task that ends by itself makes the process exit with an error.
+
+use crate::attribution::{self, Index};
+use crate::cli::RunArguments;
+use crate::controllers::registration::{self, Endpoint};
+use crate::controllers::{self, Registration};
+use crate::git::batch::BatchLimits;
+use crate::git::cli::Git;
+use crate::git::message::Installation;
+use crate::git::pool::{self, Pool};
+use crate::git::spec::Identity;
+use crate::git::worker;
+use crate::rules::RuleSet;
+use crate::telemetry::logging;
+use crate::watch::{discovery, plane};
+use crate::webhook;
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How long leaving may take before it is cut short; the workers' own deadline is shorter.
+const LEAVE: Duration = Duration::from_secs(30);
+/// How long the API server may take to answer at start.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
+/// Runs the operator until it is told to leave.
+///
+/// # Errors
+/// When a precondition does not hold, or a part of it ended by itself; one sentence each.
+pub fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    logging::init(&arguments.log)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(supervise(arguments))
+}
+
+async fn supervise(arguments: RunArguments) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let mut operator = tokio::select! {
+        operator = Operator::start(arguments) => operator?,
+        () = signals.next() => return Ok(()),
+    };
+    tokio::select! {
+        ended = operator.tasks.join_next() => return Err(describe_end(ended)),
+        () = signals.next() => {}
+    }
+    tracing::info!("Leaving: pushing what is queued");
+    tokio::select! {
+        left = tokio::time::timeout(LEAVE, operator.leave()) => {
+            left.context("queued changes could not be pushed in time; they are in the work directory")?
+        }
+        () = signals.next() => anyhow::bail!("told twice to leave; queued changes stay in the work directory"),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+type Ended = Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>;
+
+fn describe_end(ended: Option<Ended>) -> anyhow::Error {
+    match ended {
+        Some(Ok((name, Ok(())))) => anyhow::anyhow!("{name} ended by itself"),
+        Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
+        Some(Err(error)) => anyhow::Error::new(error).context("a part of the operator failed"),
+        None => anyhow::anyhow!("nothing runs"),
+    }
+}
+
+/// The running parts.
+struct Operator {
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    /// What stops first when leaving: nothing that they would still do is wanted.
+    producers: Vec<AbortHandle>,
+    pool: Arc<Pool>,
+    stop_webhook: oneshot::Sender<()>,
+}
+
+impl Operator {
+    async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
+        let git = Git::find(arguments.allow_insecure_transports).await?;
+        check_work_dir(&arguments.work_dir)?;
+        let client = connect().await?;
+        let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let installation = Arc::new(identify(&client, &arguments, &namespace).await?);
+        tracing::info!(work_dir = %arguments.work_dir.display(), instance = installation.instance_id, "Starting");
+
+        let mut tasks = Tasks::default();
+        let evidence = Arc::new(Index::new(attribution::Limits::default()));
+        let (registration, stop_webhook) = serve_webhook(&mut tasks, &arguments, &namespace, &evidence).await?;
+        let (resync, resyncs) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync);
+        let pool = Arc::new(pool);
+        tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, installation)), starts));
+
+        let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
+        let (catalog_out, catalog) = watch::channel(None);
+        let plane = plane::Context { client: client.clone(), pool: Arc::clone(&pool), evidence };
+        let nudge = Arc::<Notify>::default();
+        let discovery = discovery::run(client.clone(), arguments.discovery_refresh, nudge, catalog_out);
+        let controllers = controllers::Context {
+            client: client.clone(),
+            pool: Arc::clone(&pool),
+            catalog,
+            rules: rules_out,
+            allow_insecure: arguments.allow_insecure_transports,
+            committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
+        };
+        let producers = vec![
+            tasks.spawn("the watches", plane::run(plane, rules.clone(), resyncs)),
+            tasks.spawn("discovery", endless(discovery)),
+            tasks.spawn("the controllers", controllers::run(controllers)),
+            tasks.spawn("the webhook's registration", endless(registration::run(client, registration, rules))),
+        ];
+        Ok(Self { tasks: tasks.0, producers, pool, stop_webhook })
+    }
+
+    async fn leave(mut self) -> anyhow::Result<()> {
+        self.producers.iter().for_each(AbortHandle::abort);
+        self.pool.close();
+        let mut result = Ok(());
+        let mut stop_webhook = Some(self.stop_webhook);
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(("git", ended)) => {
+                    result = ended;
+                    // Whoever waits to hear that it is over is gone only when everything is.
+                    stop_webhook.take().map(|stop| stop.send(()));
+                }
+                Ok((_, ended)) => ended?,
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        result
+    }
+}
+
+/// Root tasks under their names.
+#[derive(Default)]
+struct Tasks(JoinSet<(&'static str, anyhow::Result<()>)>);
+
+impl Tasks {
+    fn spawn<E>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> AbortHandle
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.0.spawn(async move { (name, task.await.map_err(Into::into)) })
+    }
+}
+
+async fn connect() -> anyhow::Result<Client> {
+    let client = Client::try_default()
+        .await
+        .context("the API server is not known: run in a Pod with a service account, or set KUBECONFIG")?;
+    let version = tokio::time::timeout(FIRST_ANSWER, client.apiserver_version())
+        .await
+        .context("the API server did not answer in time")?
+        .context("the API server cannot be reached")?;
+    tracing::info!(version = version.git_version, "Connected to the API server");
+    Ok(client)
+}
+
+fn check_work_dir(work_dir: &Path) -> anyhow::Result<()> {
+    let advice =
+        || format!("the work directory {} is not writable: choose another with --work-dir", work_dir.display());
+    std::fs::create_dir_all(work_dir).with_context(advice)?;
+    tempfile::tempfile_in(work_dir).with_context(advice)?;
+    Ok(())
+}
+
+/// Names this installation by uids, which no other has.
+async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) -> anyhow::Result<Installation> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let uid = async |name: &str| -> anyhow::Result<Option<String>> {
+        let found = namespaces.get_opt(name).await;
+        let found =
+            found.with_context(|| format!("the namespace {name} cannot be read: check the operator's ClusterRole"))?;
+        Ok(found.and_then(|namespace| namespace.metadata.uid))
+    };
+    let name = arguments.release_name.clone();
+    let instance_id = match &arguments.instance_id {
+        Some(instance_id) => instance_id.clone(),
+        None => format!("{}/{name}", uid(namespace).await?.unwrap_or_else(|| namespace.to_owned())),
+    };
+    let cluster_uid = uid("kube-system").await?.unwrap_or_default();
+    Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
+}
+
+fn worker_settings(arguments: &RunArguments, git: Git, installation: Arc<Installation>) -> worker::Settings {
+    worker::Settings {
+        git,
+        work_dir: arguments.work_dir.clone(),
+        installation,
+        batch: BatchLimits {
+            files: arguments.git_batch_max_files as usize,
+            bytes: (arguments.git_batch_max_bytes_mib as usize) << 20,
+        },
+        push_spacing: arguments.push_min_spacing,
+        push_ceiling: Duration::from_secs(arguments.git_batch_max_wait_sec.into()),
+    }
+}
+
+/// The name of the operator's entry in the ValidatingWebhookConfiguration.
+const WEBHOOK: &str = "attribution.configbutler.ai";
+/// The port of the webhook's Service.
+const SERVICE_PORT: u16 = 443;
+
+/// Starts the webhook; returns how the API server is to be told of it, and what stops it.
+async fn serve_webhook(
+    tasks: &mut Tasks,
+    arguments: &RunArguments,
+    namespace: &str,
+    evidence: &Arc<Index>,
+) -> anyhow::Result<(Registration, oneshot::Sender<()>)> {
+    let listen = arguments.webhook_listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("{listen} is not free: choose another address with --webhook-listen"))?;
+    let (endpoint, names) = webhook_endpoint(arguments, namespace)?;
+    let serving = webhook::issue(&names, jiff::Timestamp::now())?;
+    let (stop_webhook, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        stopped.await.ok();
+    };
+    let serve = webhook::serve(listener, serving.tls, Arc::clone(evidence), webhook::Limits::default(), stopped);
+    tasks.spawn("the webhook", endless(serve));
+    let configuration = arguments.webhook_configuration.clone();
+    let registration = Registration { configuration, webhook: WEBHOOK.to_owned(), endpoint, ca_bundle: serving.ca_pem };
+    Ok((registration, stop_webhook))
+}
+
+/// Where the API server finds the webhook, and the names that its certificate must carry for that.
+fn webhook_endpoint(arguments: &RunArguments, namespace: &str) -> anyhow::Result<(Endpoint, Vec<String>)> {
+    if let Some(url) = &arguments.webhook_url {
+        let parsed: hyper::Uri = url.parse().context("--webhook-url is no URL")?;
+        let host =
+            parsed.host().filter(|_| parsed.scheme_str() == Some("https")).context("--webhook-url must be https://")?;
+        return Ok((Endpoint::Url(url.clone()), vec![host.trim_matches(['[', ']']).to_owned()]));
+    }
+    let name = &arguments.release_name;
+    let names = ["svc", "svc.cluster.local"].map(|suffix| format!("{name}.{namespace}.{suffix}"));
+    let path = "/process-validating-webhook".to_owned();
+    let endpoint = Endpoint::Service { namespace: namespace.to_owned(), name: name.clone(), path, port: SERVICE_PORT };
+    Ok((endpoint, names.into()))
+}
+
+/// A task that has no way to fail, and no reason to end.
+async fn endless(task: impl Future<Output = ()>) -> anyhow::Result<()> {
+    task.await;
+    Ok(())
+}

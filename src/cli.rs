@@ -1,0 +1,113 @@
+//! The command line: flags, environment names, defaults, units. Nothing is decided here.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Commits what happens in a Kubernetes cluster to Git, authored by whoever did it.
+#[derive(Debug, Parser)]
+#[command(name = "gitops-reverser", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the operator.
+    Run(RunArguments),
+    /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
+    Crds,
+}
+
+/// Settings of the operator.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct RunArguments {
+    /// Where clones live. Must be writable, and private to this process.
+    #[arg(long, env = "GITOPS_REVERSER_WORK_DIR", default_value = "/var/cache/gitops-reverser")]
+    pub work_dir: PathBuf,
+
+    /// Permits http://, file:// and local addresses as repositories.
+    #[arg(long, env = "GITOPS_REVERSER_ALLOW_INSECURE_TRANSPORTS")]
+    pub allow_insecure_transports: bool,
+
+    /// A batch becomes commits when it has so many files.
+    #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_FILES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub git_batch_max_files: u32,
+
+    /// A batch becomes commits when it has so much content, in MiB.
+    #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_BYTES_MIB", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub git_batch_max_bytes_mib: u32,
+
+    /// The longest that a commit waits to be pushed, in seconds, whatever its provider's push.interval says.
+    #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_WAIT_SEC", default_value_t = 20)]
+    pub git_batch_max_wait_sec: u32,
+
+    /// The least time between two pushes of one branch, such as 10s or 500ms.
+    #[arg(long, env = "GITOPS_REVERSER_PUSH_MIN_SPACING", default_value = "10s", value_parser = crate::api::duration::parse)]
+    pub push_min_spacing: std::time::Duration,
+
+    /// How often the API server is asked which types it serves, such as 5m.
+    #[arg(long, env = "GITOPS_REVERSER_DISCOVERY_REFRESH", default_value = "5m", value_parser = crate::api::duration::parse)]
+    pub discovery_refresh: std::time::Duration,
+
+    /// Committer's name where a provider names none.
+    #[arg(long, env = "GITOPS_REVERSER_COMMITTER_NAME", default_value = "GitOps Reverser")]
+    pub committer_name: String,
+
+    /// Committer's e-mail address where a provider names none.
+    #[arg(long, env = "GITOPS_REVERSER_COMMITTER_EMAIL", default_value = "gitops-reverser@users.noreply.invalid")]
+    pub committer_email: String,
+
+    /// The operator's own namespace; by default that of its service account or kubeconfig.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// The release's name.
+    #[arg(long, env = "GITOPS_REVERSER_RELEASE_NAME", default_value = "gitops-reverser")]
+    pub release_name: String,
+
+    /// Names this installation in commits; by default `<uid of its namespace>/<release name>`.
+    #[arg(long, env = "GITOPS_REVERSER_INSTANCE_ID")]
+    pub instance_id: Option<String>,
+
+    /// Where the admission webhook listens.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_LISTEN", default_value = "0.0.0.0:9443")]
+    pub webhook_listen: SocketAddr,
+
+    /// The URL by which the API server reaches the webhook; by default the Service of the release's name.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_URL")]
+    pub webhook_url: Option<String>,
+
+    /// The ValidatingWebhookConfiguration that is kept equal to what is mirrored.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CONFIGURATION", default_value = "gitops-reverser")]
+    pub webhook_configuration: String,
+
+    /// What is logged: error, warn, info, debug or trace, or levels by module.
+    #[arg(long, env = "GITOPS_REVERSER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_an_environment_name() {
+        use clap::CommandFactory as _;
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        for argument in run.get_arguments().filter(|argument| argument.get_id() != "help") {
+            assert!(argument.get_env().is_some(), "{}", argument.get_id());
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The one-shot commands.
+
+pub mod crds;

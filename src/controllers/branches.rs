@@ -1,0 +1,150 @@
+//! From usable targets to what git's workers are to do.
+
+use super::secret::SecretState;
+use crate::git::spec::{BranchSpec, Identity, PushPolicy};
+use crate::git::status::{BranchStatus, TargetState};
+use crate::resource::{BranchKey, NamespacedName};
+use crate::rules::{Compiled, Repository};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The targets that every worker in `statuses` reports as ready.
+#[must_use]
+pub fn ready(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<(BranchKey, NamespacedName)> {
+    let states = statuses.iter().flat_map(|(key, status)| status.targets.iter().map(move |target| (key, target)));
+    let ready = states.filter(|(_, (_, state))| **state == TargetState::Ready);
+    ready.map(|(key, (name, _))| (key.clone(), name.clone())).collect()
+}
+
+/// The branches that usable targets write. A repository whose credentials are not at hand has none.
+#[must_use]
+pub fn specs(
+    compiled: &Compiled,
+    secrets: &BTreeMap<NamespacedName, SecretState>,
+    operator: &Identity,
+) -> Vec<BranchSpec> {
+    let mut specs: HashMap<BranchKey, BranchSpec> = HashMap::new();
+    for target in compiled.targets.values() {
+        let key = &target.branch;
+        let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
+        let credentials = match secret_of(repository, &key.provider, secrets) {
+            None => None,
+            Some(SecretState::Found(credentials)) => Some(credentials.clone()),
+            Some(_) => continue,
+        };
+        let spec = specs.entry(key.clone()).or_insert_with(|| BranchSpec {
+            key: key.clone(),
+            credentials,
+            committer: repository.committer.as_ref().map_or_else(
+                || operator.clone(),
+                |(name, email)| Identity { name: name.clone(), email: email.clone() },
+            ),
+            push: PushPolicy { interval: repository.push_interval, max_commits: repository.push_max_commits },
+            targets: BTreeMap::new(),
+        });
+        spec.targets.insert(target.name.clone(), target.base_folder.clone());
+    }
+    specs.into_values().collect()
+}
+
+/// What is known of the Secret that `repository` wants; `None` where it wants none.
+#[must_use]
+pub fn secret_of<'a>(
+    repository: &Repository,
+    provider: &NamespacedName,
+    secrets: &'a BTreeMap<NamespacedName, SecretState>,
+) -> Option<&'a SecretState> {
+    let secret = repository.secret.as_ref()?;
+    Some(secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::controllers::inputs::Snapshot;
+    use crate::git::spec::BasicAuth;
+    use crate::rules::{self, Catalog, compile};
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    pub(in super::super) fn mk<K: DeserializeOwned>(name: &str, spec: Value) -> Arc<K> {
+        let object = json!({"metadata": {"namespace": "ns", "name": name, "uid": name}, "spec": spec});
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    /// One open repository and one with a Secret, with two targets on one branch of the former and one of the latter.
+    pub(in super::super) fn mk_snapshot() -> Snapshot {
+        let open = json!({"url": "https://git.example.com/open", "allowedBranches": ["*"]});
+        let closed = json!({
+            "url": "https://git.example.com/closed", "allowedBranches": ["*"], "secretRef": {"name": "login"},
+            "push": {"interval": "5s", "maxCommits": 7}, "commit": {"committer": {"name": "Bot", "email": "bot@example.com"}}
+        });
+        let target = |provider: &str, folder: &str| json!({"providerRef": {"name": provider}, "baseFolder": folder});
+        Snapshot {
+            providers: vec![mk("open", open), mk("closed", closed)],
+            targets: vec![mk("a", target("open", "a")), mk("b", target("open", "b")), mk("c", target("closed", "c"))],
+            ..Snapshot::default()
+        }
+    }
+
+    pub(in super::super) fn mk_compiled(snapshot: &Snapshot) -> Compiled {
+        compile(&rules::Inputs {
+            providers: &snapshot.providers,
+            targets: &snapshot.targets,
+            watch_rules: &snapshot.watch_rules,
+            cluster_watch_rules: &snapshot.cluster_watch_rules,
+            catalog: &Catalog::default(),
+            allow_insecure: false,
+            ready: &HashSet::new(),
+        })
+    }
+
+    fn operator() -> Identity {
+        Identity { name: "Operator".into(), email: "operator@example.com".into() }
+    }
+
+    #[test]
+    fn targets_of_one_branch_share_a_worker() {
+        let mut snapshot = mk_snapshot();
+        let login = BasicAuth { username: "u".into(), password: "p".into() };
+        snapshot.secrets.insert(NamespacedName::new("ns", "login"), SecretState::Found(login.clone()));
+        let mut specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
+        specs.sort_by_key(|spec| spec.targets.len());
+        let [closed, open] = specs.as_slice() else { panic!("{specs:?}") };
+        assert_eq!(open.targets.values().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((&open.credentials, &open.committer), (&None, &operator()));
+        assert_eq!(open.push, PushPolicy { interval: Duration::from_secs(60), max_commits: 20 });
+        assert_eq!(closed.credentials, Some(login));
+        assert_eq!(closed.committer, Identity { name: "Bot".into(), email: "bot@example.com".into() });
+        assert_eq!(closed.push, PushPolicy { interval: Duration::from_secs(5), max_commits: 7 });
+        assert_eq!(&*closed.key.provider_uid, "closed");
+    }
+
+    #[test]
+    fn without_its_credentials_a_repository_is_not_touched() {
+        let mut snapshot = mk_snapshot();
+        let states = [
+            SecretState::Pending,
+            SecretState::Missing,
+            SecretState::Invalid("x"),
+            SecretState::Unreadable("x".into()),
+        ];
+        for state in states {
+            snapshot.secrets.insert(NamespacedName::new("ns", "login"), state);
+            assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()).len(), 1);
+        }
+        snapshot.secrets.clear();
+        assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()).len(), 1);
+    }
+
+    #[test]
+    fn only_what_the_worker_of_that_branch_reports_is_ready() {
+        let compiled = mk_compiled(&mk_snapshot());
+        let (a, b) = (NamespacedName::new("ns", "a"), NamespacedName::new("ns", "b"));
+        let key = compiled.targets[&a].branch.clone();
+        let targets = [(a.clone(), TargetState::Ready), (b, TargetState::Refused("no".into()))].into();
+        let status = BranchStatus { targets, ..BranchStatus::default() };
+        assert_eq!(ready(&HashMap::from([(key.clone(), status)])), HashSet::from([(key, a)]));
+    }
+}

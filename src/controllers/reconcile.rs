@@ -1,0 +1,110 @@
+//! The reconciler: one look at everything, the whole desired state out, again after each change.
+
+use super::branches;
+use super::inputs::Inputs;
+use super::outcome;
+use super::status::Writer;
+use crate::git::pool::Pool;
+use crate::git::spec::Identity;
+use crate::rules::{self, Catalog, RuleSet, compile};
+use kube::Client;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A change is acted upon when nothing else has changed for so long,
+const QUIET: Duration = Duration::from_millis(50);
+/// and after so long in any case.
+const LATEST: Duration = Duration::from_millis(500);
+
+/// What the reconciler works on.
+pub struct Context {
+    /// For the custom resources, their statuses, and Secrets.
+    pub client: Client,
+    /// Does the work on branches.
+    pub pool: Arc<Pool>,
+    /// What the API server serves, once known.
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    /// Where the compiled rules go. The first is sent even when it is empty.
+    pub rules: watch::Sender<Arc<RuleSet>>,
+    /// Who commits where a provider does not say.
+    pub committer: Identity,
+    /// Whether `http://`, `file://` and local addresses may be used.
+    pub allow_insecure: bool,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("committer", &self.committer).finish_non_exhaustive()
+    }
+}
+
+/// Why the reconciler cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody looks any more at what the API server serves.
+    #[error("discovery has ended, so rules cannot be resolved any more")]
+    DiscoveryEnded,
+}
+
+/// Reconciles until it is dropped, which it may be at any time. Begins when every kind has been listed and the
+/// catalog is known.
+///
+/// # Errors
+/// When an input has ended for good.
+pub async fn run(context: Context) -> Result<(), Error> {
+    let Context { client, pool, mut catalog, rules, committer, allow_insecure } = context;
+    let mut inputs = Inputs::watch(&client);
+    let mut writer = Writer::new(client);
+    while !inputs.complete() {
+        inputs.changed().await;
+    }
+    catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
+    let mut published = None;
+    loop {
+        let snapshot = inputs.snapshot();
+        let served = catalog.borrow_and_update().clone().unwrap_or_default();
+        let ready = branches::ready(&pool.statuses());
+        let compiled = compile(&rules::Inputs {
+            providers: &snapshot.providers,
+            targets: &snapshot.targets,
+            watch_rules: &snapshot.watch_rules,
+            cluster_watch_rules: &snapshot.cluster_watch_rules,
+            catalog: &served,
+            allow_insecure,
+            ready: &ready,
+        });
+        pool.apply(branches::specs(&compiled, &snapshot.secrets, &committer));
+        if published.as_deref() != Some(&compiled.set) {
+            let set = Arc::new(compiled.set.clone());
+            rules.send_replace(Arc::clone(&set));
+            published = Some(set);
+        }
+        writer.report(&snapshot.observed, outcome::derive(&snapshot, &compiled, &pool.statuses()));
+        change(&mut inputs, &mut catalog, &pool, &mut writer).await?;
+    }
+}
+
+/// Returns when something has changed and then nothing for a moment. Statuses are written meanwhile.
+async fn change(
+    inputs: &mut Inputs,
+    catalog: &mut watch::Receiver<Option<Arc<Catalog>>>,
+    pool: &Pool,
+    writer: &mut Writer,
+) -> Result<(), Error> {
+    let mut changed: Option<(Instant, Instant)> = None;
+    loop {
+        let due = changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
+        tokio::select! {
+            () = inputs.changed() => {}
+            result = catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
+            () = pool.changed() => {}
+            () = writer.progress() => continue,
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(()),
+        }
+        let now = Instant::now();
+        changed = Some((changed.map_or(now, |(first, _)| first), now));
+    }
+}

@@ -1,0 +1,198 @@
+//! What a failure of git means: whether and how fast to try again, and what a person should do.
+//!
+//! Exit codes and porcelain reasons are looked at first (see [`super::push`]); the text is the last resort. The
+//! patterns are what the real git writes with `LC_ALL=C`.
+
+use super::cli::GitError;
+use super::status::RemoteFailure;
+
+/// The class of a failure decides how it is retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The network or the server is unwell: try again soon.
+    Transient,
+    /// The credentials do not suffice: slowly, and at once when they change.
+    Auth,
+    /// There is no such repository: slowly.
+    NotFound,
+    /// A setting is wrong: slowly.
+    Config,
+    /// The server refuses what we send: slowly.
+    Rejected,
+    /// The clone is damaged.
+    Corrupt,
+    /// The disk is full.
+    Disk,
+    /// Nothing that is known: slowly, and loudly.
+    Bug,
+}
+
+const PATTERNS: [(&str, Class); 42] = [
+    ("could not read Username", Class::Auth),
+    ("could not read Password", Class::Auth),
+    ("Authentication failed", Class::Auth),
+    ("The requested URL returned error: 401", Class::Auth),
+    ("The requested URL returned error: 403", Class::Auth),
+    ("Permission denied (publickey", Class::Auth),
+    ("returned error: 404", Class::NotFound),
+    ("' not found", Class::NotFound),
+    ("does not appear to be a git repository", Class::NotFound),
+    ("access denied or repository not exported", Class::NotFound),
+    ("No space left on device", Class::Disk),
+    ("Out of diskspace", Class::Disk),
+    ("Could not resolve host", Class::Transient),
+    ("unable to look up", Class::Transient),
+    ("Failed to connect", Class::Transient),
+    ("Couldn't connect to server", Class::Transient),
+    ("Connection refused", Class::Transient),
+    ("Connection reset", Class::Transient),
+    ("Connection timed out", Class::Transient),
+    ("Recv failure", Class::Transient),
+    ("Send failure", Class::Transient),
+    ("Empty reply from server", Class::Transient),
+    ("Operation too slow", Class::Transient),
+    ("Operation timed out", Class::Transient),
+    ("early EOF", Class::Transient),
+    ("the remote end hung up unexpectedly", Class::Transient),
+    ("unexpected disconnect", Class::Transient),
+    ("transfer closed with", Class::Transient),
+    ("returned error: 429", Class::Transient),
+    ("returned error: 5", Class::Transient),
+    ("cannot lock ref", Class::Transient),
+    ("server certificate verification failed", Class::Config),
+    ("SSL certificate problem", Class::Config),
+    ("gnutls_handshake() failed", Class::Config),
+    ("is this a git repository?", Class::Config),
+    ("Host key verification failed", Class::Config),
+    ("unable to find remote helper", Class::Config),
+    ("not allowed", Class::Config),
+    ("mismatched algorithms", Class::Config),
+    (".lock': File exists", Class::Corrupt),
+    ("is corrupt", Class::Corrupt),
+    ("bad object", Class::Corrupt),
+];
+
+impl Class {
+    /// The class of an error.
+    #[must_use]
+    pub fn of(error: &GitError) -> Self {
+        match error {
+            GitError::Timeout { .. } => Self::Transient,
+            GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            _ => Self::Bug,
+        }
+    }
+
+    fn of_diagnosis(diagnosis: &str) -> Self {
+        PATTERNS.iter().find(|(pattern, _)| diagnosis.contains(pattern)).map_or(Self::Bug, |(_, class)| *class)
+    }
+
+    /// The reason that a condition shows.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Transient => "NetworkError",
+            Self::Auth => "AuthenticationFailed",
+            Self::NotFound => "RepositoryNotFound",
+            Self::Config | Self::Rejected | Self::Corrupt | Self::Disk | Self::Bug => "GitOperationFailed",
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Transient => {
+                "The remote cannot be reached; it is tried again by itself. Check host name, network and proxy if it stays so"
+            }
+            Self::Auth => {
+                "The remote refuses the credentials; check username, password and their permission to write in the Secret of the GitProvider"
+            }
+            Self::NotFound => {
+                "The remote has no such repository, or hides it from these credentials; check spec.url of the GitProvider"
+            }
+            Self::Config => {
+                "The remote cannot be used as it is configured; check spec.url of the GitProvider and the server's certificate"
+            }
+            Self::Rejected => "The remote refuses the commits; check the rules that protect the branch",
+            Self::Corrupt => "The local clone is damaged",
+            Self::Disk => "The disk below the work directory is full; make room",
+            Self::Bug => "Git failed in an unexpected way; see the operator's log",
+        }
+    }
+}
+
+/// What the status says about a failure: advice, then git's own last words.
+#[must_use]
+pub fn describe(error: &GitError) -> RemoteFailure {
+    let detail = match error {
+        GitError::Failed { diagnosis, .. } => last_words(diagnosis).unwrap_or_else(|| error.to_string()),
+        _ => error.to_string(),
+    };
+    failure(Class::of(error), &detail)
+}
+
+/// A failure of `class`, with what git or the server said.
+#[must_use]
+pub fn failure(class: Class, detail: &str) -> RemoteFailure {
+    RemoteFailure { reason: class.reason(), message: format!("{} ({})", class.advice(), printable(detail)) }
+}
+
+fn last_words(diagnosis: &str) -> Option<String> {
+    let lines = || diagnosis.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines().rfind(|line| line.starts_with("fatal: ")).or_else(|| lines().next_back())?;
+    Some(line.trim_start_matches("fatal: ").to_owned())
+}
+
+/// Text of a server on one line, without control characters, cut to 300 characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Diagnoses as git 2.39 wrote them.
+    #[test]
+    fn recorded_diagnoses_have_their_class() {
+        let table = [
+            ("fatal: could not read Username for 'http://127.0.0.1:1': terminal prompts disabled", Class::Auth),
+            ("remote: x\nfatal: Authentication failed for 'http://127.0.0.1:1/r/'", Class::Auth),
+            ("fatal: unable to access 'https://h/r/': The requested URL returned error: 403", Class::Auth),
+            ("fatal: unable to access 'https://h/r/': The requested URL returned error: 429", Class::Transient),
+            ("fatal: unable to access 'https://h/r/': The requested URL returned error: 503", Class::Transient),
+            ("fatal: repository 'https://h/r/' not found", Class::NotFound),
+            (
+                "fatal: unable to access 'https://nohost.invalid/r/': Could not resolve host: nohost.invalid",
+                Class::Transient,
+            ),
+            (
+                "fatal: unable to access 'http://127.0.0.1:1/r/': Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server",
+                Class::Transient,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': server certificate verification failed. CAfile: none CRLfile: none",
+                Class::Config,
+            ),
+            ("fatal: transport 'ext' not allowed", Class::Config),
+            ("fatal: Unable to create '/x/refs/heads/main.lock': File exists.", Class::Corrupt),
+            ("error: file write error: No space left on device", Class::Disk),
+            ("fatal: something new", Class::Bug),
+        ];
+        for (diagnosis, class) in table {
+            assert_eq!(Class::of_diagnosis(diagnosis), class, "{diagnosis}");
+        }
+    }
+
+    #[test]
+    fn a_status_has_one_printable_line() {
+        let error = GitError::Failed {
+            command: "fetch".into(),
+            code: 128,
+            diagnosis: "warning: x\nfatal: repository 'https://h/r\u{1b}[31m' not found\n".into(),
+        };
+        let failure = describe(&error);
+        assert_eq!(failure.reason, "RepositoryNotFound");
+        assert!(failure.message.ends_with("(repository 'https://h/r [31m' not found)"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,219 @@
+//! One constructor for every git command.
+
+use super::process::{self, GitError, Output};
+use super::version::Version;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Variables of our own environment that git and its transports may see; nothing else is passed on.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+/// What holds for every command, whatever the repository or the administrator's configuration says.
+const CONFIG: [(&str, &str); 16] = [
+    // The repository's or the user's hooks never run.
+    ("core.hooksPath", "/dev/null"),
+    // Nobody is there to answer.
+    ("core.askPass", ""),
+    // An empty value forgets the helpers that are configured: credentials come from the provider's Secret only.
+    ("credential.helper", ""),
+    ("protocol.allow", "never"),
+    ("protocol.https.allow", "always"),
+    // Credentials must not follow a redirect to another host.
+    ("http.followRedirects", "initial"),
+    // A connection that moves less than this for so long is taken for dead.
+    ("http.lowSpeedLimit", "1000"),
+    ("http.lowSpeedTime", "30"),
+    // Signing and tidying are ours to decide.
+    ("commit.gpgSign", "false"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    // One pack a batch is smaller and faster than loose objects.
+    ("fastimport.unpackLimit", "1"),
+    // The journal is the queue: it must survive a power loss.
+    ("core.fsync", "committed,loose-object,reference"),
+    ("core.fsyncMethod", "batch"),
+    ("advice.detachedHead", "false"),
+    ("transfer.credentialsInUrl", "die"),
+];
+
+/// The git binary, and what every command of it shares.
+#[derive(Clone, Debug)]
+pub struct Git {
+    executable: PathBuf,
+    environment: Vec<(&'static str, OsString)>,
+    insecure_transports: bool,
+}
+
+impl Git {
+    /// Finds git on the `PATH` and checks that it is new enough.
+    ///
+    /// # Errors
+    /// One sentence that says what to install.
+    pub async fn find(insecure_transports: bool) -> Result<Self, GitError> {
+        let executable = which::which("git").map_err(|_| GitError::NotInstalled)?;
+        let environment =
+            PASSED_ON.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))).collect();
+        let git = Self { executable, environment, insecure_transports };
+        let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
+        match Version::parse(&answer.text()) {
+            Some(version) if version >= Version::OLDEST => Ok(git),
+            Some(version) => Err(GitError::TooOld { found: version, oldest: Version::OLDEST }),
+            None => Err(GitError::Unreadable { command: "version".into(), answer: answer.text() }),
+        }
+    }
+
+    /// A command in the repository at `git_dir`.
+    #[must_use]
+    pub fn command(&self, git_dir: &Path, subcommand: &'static str) -> GitCommand {
+        GitCommand::new(self, Some(git_dir), subcommand)
+    }
+}
+
+/// One git command under construction. What users choose enters only through [`GitCommand::value`], as part of
+/// `--flag=value`, and [`GitCommand::operand`], after `--`.
+#[derive(Debug)]
+pub struct GitCommand {
+    git: Git,
+    git_dir: Option<PathBuf>,
+    subcommand: &'static str,
+    flags: Vec<String>,
+    operands: Vec<String>,
+    config: Vec<(String, String)>,
+    deadline: Duration,
+    input: Vec<u8>,
+    lazy_fetch: bool,
+}
+
+impl GitCommand {
+    fn new(git: &Git, git_dir: Option<&Path>, subcommand: &'static str) -> Self {
+        Self {
+            git: git.clone(),
+            git_dir: git_dir.map(Path::to_owned),
+            subcommand,
+            flags: Vec::new(),
+            operands: Vec::new(),
+            config: Vec::new(),
+            deadline: Duration::from_secs(60),
+            input: Vec::new(),
+            lazy_fetch: false,
+        }
+    }
+
+    /// Adds a flag that the program knows.
+    #[must_use]
+    pub fn flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// Adds `--flag=value`.
+    #[must_use]
+    pub fn value(mut self, flag: &'static str, value: &str) -> Self {
+        self.flags.push(format!("{flag}={value}"));
+        self
+    }
+
+    /// Adds an operand; one that could be read as an option makes the command fail before it starts.
+    #[must_use]
+    pub fn operand(mut self, operand: impl Into<String>) -> Self {
+        self.operands.push(operand.into());
+        self
+    }
+
+    /// Sets a configuration variable for this command. It travels in the environment, not in argv.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.push((key.into(), value.into()));
+        self
+    }
+
+    /// How long the command may take; 60 s unless told.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// What the command reads on its standard input.
+    #[must_use]
+    pub fn input(mut self, input: Vec<u8>) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// Lets the command fetch objects that a partial clone lacks.
+    #[must_use]
+    pub const fn lazy_fetch(mut self) -> Self {
+        self.lazy_fetch = true;
+        self
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, breaks its deadline or has an unsafe operand. An exit code other than 0 is no error
+    /// here: see [`Output::success`].
+    pub async fn run(self) -> Result<Output, GitError> {
+        if let Some(operand) = self.operands.iter().find(|operand| operand.starts_with('-')) {
+            return Err(GitError::UnsafeOperand { command: self.subcommand.into(), operand: operand.clone() });
+        }
+        if self.flags.iter().chain(&self.operands).any(|argument| argument.contains('\0')) {
+            return Err(GitError::UnsafeOperand {
+                command: self.subcommand.into(),
+                operand: "an argument with NUL".into(),
+            });
+        }
+        let command = self.build();
+        process::run(command, self.subcommand, self.input, self.deadline).await
+    }
+
+    fn build(&self) -> Command {
+        let mut command = Command::new(&self.git.executable);
+        command.arg(self.subcommand).args(&self.flags);
+        if !self.operands.is_empty() {
+            // rev-parse and rev-list read `--` as the start of paths: revisions are made safe by --end-of-options.
+            command.arg(if self.takes_revisions() { "--end-of-options" } else { "--" }).args(&self.operands);
+        }
+        command.env_clear().envs(self.git.environment.iter().map(|(name, value)| (name, value)));
+        command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        if !self.lazy_fetch {
+            // Fetching objects behind our back is obeyed from git 2.44 on.
+            command.env("GIT_NO_LAZY_FETCH", "1");
+        }
+        if let Some(git_dir) = &self.git_dir {
+            command.env("GIT_DIR", git_dir).current_dir(git_dir);
+        }
+        let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
+        let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
+        let fixed = CONFIG.iter().chain(insecure).map(|(key, value)| (*key, *value));
+        let own = self.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let mut count = 0;
+        for (key, value) in fixed.chain(own) {
+            command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            count += 1;
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
+        command
+    }
+
+    fn takes_revisions(&self) -> bool {
+        matches!(self.subcommand, "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree")
+    }
+}

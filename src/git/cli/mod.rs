@@ -1,0 +1,9 @@
+//! The system `git`: the only place in the program that starts a process.
+
+pub mod command;
+pub mod process;
+pub mod version;
+
+pub use command::{Git, GitCommand};
+pub use process::{GitError, Output};
+pub use version::Version;

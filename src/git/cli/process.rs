@@ -1,0 +1,168 @@
+//! Running one git process: its own process group, a deadline, bounded output.
+
+use super::version::Version;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+
+/// What git may say on its standard output; a tree of a million files fits.
+const LONGEST_OUTPUT: u64 = 512 << 20;
+/// What is kept of its diagnosis.
+const LONGEST_DIAGNOSIS: u64 = 64 << 10;
+
+/// Why a git command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// There is no git.
+    #[error("git is not on the PATH; install git {} or newer", Version::OLDEST)]
+    NotInstalled,
+    /// The git that was found is too old.
+    #[error("git {found} is too old; install git {oldest} or newer")]
+    TooOld {
+        /// What was found.
+        found: Version,
+        /// What is needed.
+        oldest: Version,
+    },
+    /// The process could not be started or talked to.
+    #[error("git {command} could not be run: {source}")]
+    Process {
+        /// The subcommand.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An operand looks like an option.
+    #[error("git {command} was not run: {operand:?} could be read as an option")]
+    UnsafeOperand {
+        /// The subcommand.
+        command: String,
+        /// The operand.
+        operand: String,
+    },
+    /// The deadline passed; the process and its children were killed.
+    #[error("git {command} did not finish within {deadline:?} and was stopped")]
+    Timeout {
+        /// The subcommand.
+        command: String,
+        /// How long it had.
+        deadline: Duration,
+    },
+    /// Git exited with an error.
+    #[error("git {command} failed with exit code {code}")]
+    Failed {
+        /// The subcommand.
+        command: String,
+        /// Exit code; -1 when a signal ended it.
+        code: i32,
+        /// The end of what it said; not shown by `Display`, since servers write into it.
+        diagnosis: String,
+    },
+    /// Git answered in a form that is not understood.
+    #[error("git {command} gave an answer that is not understood: {answer:?}")]
+    Unreadable {
+        /// The subcommand.
+        command: String,
+        /// The beginning of the answer.
+        answer: String,
+    },
+}
+
+impl GitError {
+    /// An answer of `command` that is not understood, cut to a length that can be logged.
+    #[must_use]
+    pub fn unreadable(command: &str, answer: &[u8]) -> Self {
+        let answer = String::from_utf8_lossy(answer).chars().take(200).collect();
+        Self::Unreadable { command: command.to_owned(), answer }
+    }
+}
+
+/// What a finished git process left.
+#[derive(Debug)]
+pub struct Output {
+    /// The subcommand.
+    pub command: &'static str,
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Data.
+    pub stdout: Vec<u8>,
+    /// Diagnosis, bounded.
+    pub stderr: String,
+}
+
+impl Output {
+    /// The output itself if the exit code is 0.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] for any other exit code.
+    pub fn success(self) -> Result<Self, GitError> {
+        if self.code == 0 {
+            return Ok(self);
+        }
+        Err(GitError::Failed { command: self.command.to_owned(), code: self.code, diagnosis: self.stderr })
+    }
+
+    /// Standard output as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Kills the whole process group unless it was disarmed: killing git alone would leave its ssh or http child alive.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.take()
+            && let Err(error) = kill_process_group(pid, Signal::KILL)
+        {
+            tracing::debug!(%error, "Process group was gone already");
+        }
+    }
+}
+
+/// Runs `command` with `input`, within `deadline`.
+pub(super) async fn run(
+    mut command: Command,
+    name: &'static str,
+    input: Vec<u8>,
+    deadline: Duration,
+) -> Result<Output, GitError> {
+    let failed = |source| GitError::Process { command: name.to_owned(), source };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let work = async {
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                // A process that ends before it has read everything says why on stderr; the broken pipe adds nothing.
+                if stdin.write_all(&input).await.is_ok() {
+                    stdin.shutdown().await.ok();
+                }
+            }
+        };
+        let ((), stdout, stderr) = tokio::join!(feed, read(stdout, LONGEST_OUTPUT), read(stderr, LONGEST_DIAGNOSIS));
+        Ok((child.wait().await?, stdout?, stderr?))
+    };
+    let (status, stdout, stderr) = match tokio::time::timeout(deadline, work).await {
+        Ok(result) => result.map_err(failed)?,
+        Err(_) => return Err(GitError::Timeout { command: name.to_owned(), deadline }),
+    };
+    group.0 = None;
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    Ok(Output { command: name, code: status.code().unwrap_or(-1), stdout, stderr })
+}
+
+/// Reads to the end, keeps at most `limit` bytes.
+async fn read(source: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    if let Some(mut source) = source {
+        (&mut source).take(limit).read_to_end(&mut kept).await?;
+        tokio::io::copy(&mut source, &mut tokio::io::sink()).await?;
+    }
+    Ok(kept)
+}

@@ -1,0 +1,404 @@
+//! One branch's clone: a bare, shallow repository without old blobs, in a folder that a person recognises.
+//!
+//! `refs/heads/<branch>` is the journal's tip, [`BASE`] the last commit that the remote is known to have.
+
+use super::cli::{Git, GitCommand, GitError};
+use super::commit::Commit;
+use super::credentials::CredentialFile;
+use super::fast_import;
+use super::journal;
+use super::push::PushOutcome;
+use super::spec::BasicAuth;
+use super::tree::TreeIndex;
+use crate::resource::oid::ObjectFormat;
+use crate::resource::{BaseFolder, BranchKey, Oid};
+use crate::sanitize::Manifest;
+use sha2::Digest as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The last commit that is known to be on the remote.
+const BASE: &str = "refs/reverser/base";
+/// Written last when a clone is made: one without it is made anew.
+const READY: &str = "reverser-ready";
+/// How long a transfer may take in all; a stalled one ends earlier.
+const TRANSFER: Duration = Duration::from_secs(600);
+
+/// The clone of one branch. Its worker is the only writer.
+#[derive(Clone, Debug)]
+pub struct BranchClone {
+    git: Git,
+    directory: PathBuf,
+    scratch: PathBuf,
+    key: BranchKey,
+    format: ObjectFormat,
+}
+
+/// What the remote said it has.
+#[derive(Debug, Default)]
+struct Advertised {
+    branch: Option<Oid>,
+    head: Option<Oid>,
+}
+
+impl BranchClone {
+    /// Opens the clone below `work_dir`, or makes it. An existing one needs no network.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached or the clone cannot be made.
+    pub async fn open(git: &Git, work_dir: &Path, key: &BranchKey, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
+        let directory = work_dir.join("repos").join(folder_name(key));
+        let mut clone = Self {
+            git: git.clone(),
+            directory,
+            scratch: work_dir.to_owned(),
+            key: key.clone(),
+            format: ObjectFormat::Sha1,
+        };
+        if clone.directory.join(READY).is_file() {
+            clone.remove_leftovers().map_err(|source| Self::io("open", source))?;
+            let answer = clone.command("rev-parse").flag("--show-object-format").run().await?.success()?.text();
+            clone.format = answer.trim().parse().map_err(|_| GitError::unreadable("rev-parse", answer.as_bytes()))?;
+        } else {
+            clone.create(auth).await?;
+        }
+        Ok(clone)
+    }
+
+    async fn create(&mut self, auth: Option<&BasicAuth>) -> Result<(), GitError> {
+        if self.directory.exists() {
+            std::fs::remove_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
+        }
+        std::fs::create_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
+        let advertised = self.advertised(auth).await?;
+        if advertised.branch.or(advertised.head).is_some_and(|oid| oid.to_string().len() == 64) {
+            self.format = ObjectFormat::Sha256;
+        }
+        self.command("init")
+            .flag("--bare")
+            .flag("--quiet")
+            .value("--template", "")
+            .value("--initial-branch", self.key.branch.as_str())
+            .value("--object-format", self.format.as_str())
+            .run()
+            .await?
+            .success()?;
+        self.write_config().map_err(|source| Self::io("init", source))?;
+        let start = if advertised.branch.is_some() { self.key.branch.to_ref() } else { "HEAD".to_owned() };
+        if let Some(tip) = advertised.branch.or(advertised.head) {
+            let refspec = format!("+{start}:{}", self.tracking());
+            self.remote_command("fetch", auth, |fetch| {
+                fetch
+                    .flag("--quiet")
+                    .flag("--no-tags")
+                    .flag("--depth=50")
+                    .flag("--filter=blob:none")
+                    .operand("origin")
+                    .operand(refspec)
+            })
+            .await?
+            .success()?;
+            self.set_refs(tip, Some(tip)).await?;
+        }
+        std::fs::write(self.directory.join(READY), "").map_err(|source| Self::io("init", source))
+    }
+
+    fn write_config(&self) -> std::io::Result<()> {
+        use std::io::Write as _;
+        let url = self.key.url.as_str().replace('"', "\\\"");
+        let branch = self.key.branch.to_ref();
+        let mut config = std::fs::OpenOptions::new().append(true).open(self.directory.join("config"))?;
+        writeln!(
+            config,
+            "[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = \"+{branch}:{}\"\n\tpromisor = true\n\tpartialclonefilter = blob:none",
+            self.tracking()
+        )
+    }
+
+    /// What a killed git leaves behind. The worker is the only writer, so every lock is stale when it starts.
+    fn remove_leftovers(&self) -> std::io::Result<()> {
+        let mut folders = vec![self.directory.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if entry.file_type()?.is_dir() {
+                    // Loose objects: many folders, no locks.
+                    if name.len() != 2 {
+                        folders.push(entry.path());
+                    }
+                } else if name.ends_with(".lock") || name.starts_with("tmp_") || name.starts_with("fast_import_crash_")
+                {
+                    tracing::info!(file = %entry.path().display(), "Removed what a killed git left");
+                    std::fs::remove_file(entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it lies, for people.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Which hash its objects are named by.
+    #[must_use]
+    pub const fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    /// The journal's tip; `None` on a branch without commits.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn tip(&self) -> Result<Option<Oid>, GitError> {
+        self.resolve(&self.key.branch.to_ref()).await
+    }
+
+    /// The last commit that the remote is known to have.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn base(&self) -> Result<Option<Oid>, GitError> {
+        self.resolve(BASE).await
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Oid>, GitError> {
+        let output = self.command("rev-parse").flag("--verify").flag("--quiet").operand(reference).run().await?;
+        if output.code != 0 {
+            return Ok(None);
+        }
+        let text = output.text();
+        text.trim().parse().map(Some).map_err(|_| GitError::unreadable("rev-parse", text.as_bytes()))
+    }
+
+    /// Sets the journal's tip and, unless `None`, the base, in one transaction.
+    ///
+    /// # Errors
+    /// When git fails; nothing has changed then.
+    pub async fn set_refs(&self, tip: Oid, base: Option<Oid>) -> Result<(), GitError> {
+        let mut input = format!("update {} {tip}\n", self.key.branch.to_ref());
+        if let Some(base) = base {
+            input.push_str(&format!("update {BASE} {base}\n"));
+        }
+        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success().map(drop)
+    }
+
+    /// How many commits are in the journal.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn journal_length(&self, base: Option<Oid>, tip: Oid) -> Result<usize, GitError> {
+        let mut count = self.command("rev-list").flag("--count").operand(tip.to_string());
+        if let Some(base) = base {
+            count = count.operand(format!("^{base}"));
+        }
+        let text = count.run().await?.success()?.text();
+        text.trim().parse().map_err(|_| GitError::unreadable("rev-list", text.as_bytes()))
+    }
+
+    /// The files of commit `tip` below `folders`.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn index<'a>(
+        &self,
+        tip: Option<Oid>,
+        folders: impl Iterator<Item = &'a BaseFolder> + Clone,
+    ) -> Result<TreeIndex, GitError> {
+        let Some(tip) = tip else { return Ok(TreeIndex::default()) };
+        let listing = self
+            .command("ls-tree")
+            .flag("-r")
+            .flag("-z")
+            .flag("--full-tree")
+            .operand(tip.to_string())
+            .run()
+            .await?
+            .success()?;
+        Ok(TreeIndex::parse(&listing.stdout, folders))
+    }
+
+    /// Adds `commits` on top of `tip` and moves the branch; returns their ids.
+    ///
+    /// # Errors
+    /// When git fails; the branch has not moved then.
+    pub async fn commit(&self, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
+        self.import(&self.key.branch.to_ref(), tip, commits).await
+    }
+
+    async fn import(&self, reference: &str, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
+        let stream = fast_import::commits(reference, tip, commits);
+        let output = self.command("fast-import").flag("--quiet").input(stream).run().await?.success()?;
+        fast_import::printed_ids(&output.stdout, commits.len())
+    }
+
+    /// Stores blobs that later commits point to.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn store(&self, manifests: &[Manifest]) -> Result<(), GitError> {
+        let stream = fast_import::blobs(manifests.iter());
+        self.command("fast-import").flag("--quiet").input(stream).run().await?.success().map(drop)
+    }
+
+    /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; returns the new tip of the journal
+    /// and how many commits it has.
+    ///
+    /// # Errors
+    /// When git fails; nothing has moved then.
+    pub async fn replay(
+        &self,
+        base: Option<Oid>,
+        tip: Option<Oid>,
+        onto: Oid,
+        tree: TreeIndex,
+    ) -> Result<(Oid, usize), GitError> {
+        let journal = match tip {
+            Some(tip) if !self.is_ancestor(tip, onto).await? => {
+                journal::rebase(journal::read(&self.git, &self.directory, base, tip).await?, tree)
+            }
+            _ => Vec::new(),
+        };
+        let mut new_tip = onto;
+        if !journal.is_empty() {
+            // A ref of its own: fast-import moves no branch to what is not its descendant.
+            let ids = self.import("refs/reverser/replay", Some(onto), &journal).await?;
+            new_tip = ids.last().copied().unwrap_or(onto);
+        }
+        self.set_refs(new_tip, Some(onto)).await?;
+        self.command("update-ref").flag("-d").operand("refs/reverser/replay").run().await?.success()?;
+        Ok((new_tip, journal.len()))
+    }
+
+    /// Whether `ancestor` is `descendant` or one of its ancestors.
+    async fn is_ancestor(&self, ancestor: Oid, descendant: Oid) -> Result<bool, GitError> {
+        let check = self
+            .command("merge-base")
+            .flag("--is-ancestor")
+            .operand(ancestor.to_string())
+            .operand(descendant.to_string());
+        let output = check.run().await?;
+        if output.code == 1 { Ok(false) } else { output.success().map(|_| true) }
+    }
+
+    /// The content of blobs; those that a partial clone lacks are fetched.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn read_blobs(&self, ids: &[Oid], auth: Option<&BasicAuth>) -> Result<Vec<Vec<u8>>, GitError> {
+        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        let output = self
+            .remote_command("cat-file", auth, |command| command.flag("--batch").lazy_fetch().input(input.into_bytes()))
+            .await?
+            .success()?;
+        parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
+    }
+
+    /// Asks the remote for the branch's tip and fetches it; `None` when the remote has no such branch.
+    ///
+    /// # Errors
+    /// When the remote cannot be used.
+    pub async fn fetch(&self, auth: Option<&BasicAuth>) -> Result<Option<Oid>, GitError> {
+        if self.advertised(auth).await?.branch.is_none() {
+            return Ok(None);
+        }
+        let refspec = format!("+{}:{}", self.key.branch.to_ref(), self.tracking());
+        self.remote_command("fetch", auth, |fetch| {
+            fetch.flag("--quiet").flag("--no-tags").operand("origin").operand(refspec)
+        })
+        .await?
+        .success()?;
+        self.resolve(&self.tracking()).await
+    }
+
+    async fn advertised(&self, auth: Option<&BasicAuth>) -> Result<Advertised, GitError> {
+        let (url, branch) = (self.key.url.as_str(), self.key.branch.to_ref());
+        let output = self
+            .remote_command("ls-remote", auth, |command| {
+                command.flag("--quiet").operand(url).operand("HEAD").operand(branch.clone())
+            })
+            .await?
+            .success()?;
+        let mut advertised = Advertised::default();
+        for line in output.text().lines() {
+            let (oid, name) = line.split_once('\t').ok_or_else(|| GitError::unreadable("ls-remote", &output.stdout))?;
+            let oid = oid.parse().map_err(|_| GitError::unreadable("ls-remote", &output.stdout))?;
+            match name {
+                "HEAD" => advertised.head = Some(oid),
+                name if name == branch => advertised.branch = Some(oid),
+                // `refs/heads/main` also matches `refs/heads/x/refs/heads/main`.
+                _ => {}
+            }
+        }
+        Ok(advertised)
+    }
+
+    /// Pushes `tip`, fast-forward only.
+    pub async fn push(&self, tip: Oid, auth: Option<&BasicAuth>) -> PushOutcome {
+        let refspec = format!("{tip}:{}", self.key.branch.to_ref());
+        let result = self
+            .remote_command("push", auth, |push| {
+                push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
+            })
+            .await;
+        PushOutcome::of(result)
+    }
+
+    fn tracking(&self) -> String {
+        format!("refs/remotes/origin/{}", self.key.branch)
+    }
+
+    fn command(&self, subcommand: &'static str) -> GitCommand {
+        self.git.command(&self.directory, subcommand)
+    }
+
+    async fn remote_command(
+        &self,
+        subcommand: &'static str,
+        auth: Option<&BasicAuth>,
+        arguments: impl FnOnce(GitCommand) -> GitCommand,
+    ) -> Result<super::cli::Output, GitError> {
+        let credentials =
+            CredentialFile::write(auth, &self.key.url, &self.scratch).map_err(|source| Self::io(subcommand, source))?;
+        arguments(credentials.apply(self.command(subcommand))).deadline(TRANSFER).run().await
+    }
+
+    fn io(command: &str, source: std::io::Error) -> GitError {
+        GitError::Process { command: command.to_owned(), source }
+    }
+}
+
+/// `<host>_<path>_<branch>-<hash8>`: recognisable, and different for every key.
+fn folder_name(key: &BranchKey) -> String {
+    let readable = format!("{}_{}_{}", key.url.host(), key.url.repository(), key.branch);
+    let readable: String = readable
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .take(120)
+        .collect();
+    let identity = format!("{}\0{}\0{}\0{}", key.provider, key.provider_uid, key.url.normalized(), key.branch);
+    let hash: String = sha2::Sha256::digest(identity).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hash}", readable.trim_start_matches(['.', '_', '-']))
+}
+
+/// `<oid> SP blob SP <size> LF <content> LF`, or `<oid> SP missing LF`, which counts as empty.
+fn parse_blobs(mut output: &[u8], expected: usize) -> Option<Vec<Vec<u8>>> {
+    let mut blobs = Vec::with_capacity(expected);
+    while !output.is_empty() {
+        let end = output.iter().position(|byte| *byte == b'\n')?;
+        let head = std::str::from_utf8(&output[..end]).ok()?;
+        output = &output[end + 1..];
+        if head.ends_with(" missing") {
+            blobs.push(Vec::new());
+            continue;
+        }
+        let size: usize = head.rsplit(' ').next()?.parse().ok()?;
+        blobs.push(output.get(..size)?.to_vec());
+        output = output.get(size + 1..)?;
+    }
+    (blobs.len() == expected).then_some(blobs)
+}

@@ -1,0 +1,127 @@
+//! The commits made here that the remote does not have yet, and how they move onto a new tip.
+
+use super::cli::{Git, GitError};
+use super::commit::{Commit, FileChange, Signature};
+use super::tree::TreeIndex;
+use crate::resource::{Oid, RepoPath};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Reads the commits `base..main`, oldest first; all of `main` without a base.
+///
+/// # Errors
+/// When git fails, or answers in a form that is not understood.
+pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid) -> Result<Vec<Commit>, GitError> {
+    let mut list = git.command(git_dir, "rev-list").flag("--reverse").operand(main.to_string());
+    if let Some(base) = base {
+        list = list.operand(format!("^{base}"));
+    }
+    let ids = list.run().await?.success()?.stdout;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let objects = git.command(git_dir, "cat-file").flag("--batch").input(ids.clone()).run().await?.success()?.stdout;
+    let diffs = git
+        .command(git_dir, "diff-tree")
+        .flag("--stdin")
+        .flag("-r")
+        .flag("-z")
+        .flag("--root")
+        .flag("--no-renames")
+        .input(ids)
+        .run()
+        .await?
+        .success()?
+        .stdout;
+    let mut files = parse_diffs(&diffs).ok_or_else(|| GitError::unreadable("diff-tree", &diffs))?;
+    let commits = parse_commits(&objects).ok_or_else(|| GitError::unreadable("cat-file", &objects))?;
+    Ok(commits
+        .into_iter()
+        .map(|(id, mut commit)| {
+            commit.files = files.remove(&id).unwrap_or_default();
+            commit
+        })
+        .collect())
+}
+
+/// The commits of `journal` as they are to stand on a tip that holds `tree`: without what the tip already has and without
+/// what would replace something foreign. Commits that have nothing left are dropped.
+#[must_use]
+pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex) -> Vec<Commit> {
+    let mut rebased = Vec::new();
+    for mut commit in journal {
+        commit.files.retain(|file| match file {
+            FileChange::Point(path, oid) => {
+                let differs = tree.get(path) != Some(*oid) && tree.obstacle(path).is_none();
+                if differs {
+                    tree.insert(path.clone(), *oid);
+                }
+                differs
+            }
+            FileChange::Remove(path) => {
+                let there = tree.get(path).is_some();
+                tree.remove(path);
+                there
+            }
+            // Journals are read with `Point` and `Remove` only.
+            FileChange::Write(..) => true,
+        });
+        if !commit.files.is_empty() {
+            rebased.push(commit);
+        }
+    }
+    rebased
+}
+
+/// `<oid> SP commit SP <size> LF <object> LF`, again and again.
+fn parse_commits(mut objects: &[u8]) -> Option<Vec<(Oid, Commit)>> {
+    let mut commits = Vec::new();
+    while !objects.is_empty() {
+        let end = objects.iter().position(|byte| *byte == b'\n')?;
+        let mut head = std::str::from_utf8(&objects[..end]).ok()?.split(' ');
+        let (id, kind, size) = (head.next()?.parse().ok()?, head.next()?, head.next()?.parse::<usize>().ok()?);
+        let object = objects.get(end + 1..end + 1 + size)?;
+        if kind != "commit" {
+            return None;
+        }
+        commits.push((id, parse_commit(object)?));
+        objects = objects.get(end + 2 + size..)?;
+    }
+    Some(commits)
+}
+
+fn parse_commit(object: &[u8]) -> Option<Commit> {
+    let text = std::str::from_utf8(object).ok()?;
+    let (headers, message) = text.split_once("\n\n")?;
+    let header = |key: &str| headers.lines().find_map(|line| line.strip_prefix(key)).map(Signature::verbatim);
+    Some(Commit {
+        target: None,
+        author: header("author ")?,
+        committer: header("committer ")?,
+        message: message.to_owned(),
+        files: Vec::new(),
+    })
+}
+
+/// `<oid> NUL`, then for each file `:<mode> <mode> <oid> <oid> <status> NUL <path> NUL`.
+fn parse_diffs(diffs: &[u8]) -> Option<HashMap<Oid, Vec<FileChange>>> {
+    let mut files: HashMap<Oid, Vec<FileChange>> = HashMap::new();
+    let mut current = None;
+    let mut parts = diffs.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+    while let Some(part) = parts.next() {
+        let part = std::str::from_utf8(part).ok()?.trim_start_matches('\n');
+        let Some(entry) = part.strip_prefix(':') else {
+            current = Some(part.parse::<Oid>().ok()?);
+            continue;
+        };
+        let fields: Vec<&str> = entry.split(' ').collect();
+        let path = RepoPath::new(std::str::from_utf8(parts.next()?).ok()?).ok()?;
+        let change = match fields.as_slice() {
+            [_, _, _, _, "D"] => FileChange::Remove(path),
+            [_, _, _, oid, _] => FileChange::Point(path, oid.parse().ok()?),
+            _ => return None,
+        };
+        files.entry(current?).or_default().push(change);
+    }
+    Some(files)
+}

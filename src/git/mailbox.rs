@@ -1,0 +1,144 @@
+//! The queue between the watch plane and one branch's worker, bounded in bytes.
+//!
+//! Initial lists wait for room: that is the backpressure. Live changes never wait; over the budget they lose their
+//! content and come back by a resync.
+
+use crate::change::{Change, Content, SeedItem, SeedScope};
+use crate::resource::RepoPath;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Content of initial lists that may wait.
+const SEED_BYTES: usize = 8 << 20;
+/// Content of live changes and lists together, above which live changes lose theirs.
+const TOTAL_BYTES: usize = 32 << 20;
+
+/// One thing for the worker to do.
+#[derive(Debug)]
+pub enum Message {
+    /// A live change.
+    Change(Box<Change>),
+    /// An initial list starts.
+    SeedBegin(Arc<SeedScope>),
+    /// One object of it.
+    SeedItem(Arc<SeedScope>, SeedItem),
+    /// An object of the list whose file is to stay as it is.
+    SeedKeep(Arc<SeedScope>, RepoPath),
+    /// The list is complete: files of its scope that it did not name are orphans. `sweep` tells whether the rules want
+    /// them removed.
+    SeedEnd(Arc<SeedScope>, bool),
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Change(change) => match &change.content {
+                Content::Upsert(manifest) => manifest.len(),
+                Content::Delete | Content::Dropped => 0,
+            },
+            Self::SeedItem(_, item) => item.manifest.len(),
+            Self::SeedBegin(_) | Self::SeedKeep(..) | Self::SeedEnd(..) => 0,
+        }
+    }
+}
+
+/// The queue of one worker. Many senders, one receiver.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    state: Mutex<State>,
+    arrived: Notify,
+    drained: Notify,
+    closing: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Mailbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every mutation below leaves the state consistent, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a live change, at once. Over the budget its content is dropped.
+    pub fn send(&self, mut change: Change) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        if let Content::Upsert(manifest) = &change.content
+            && state.bytes.saturating_add(manifest.len()) > TOTAL_BYTES
+        {
+            change.content = Content::Dropped;
+        }
+        let message = Message::Change(Box::new(change));
+        state.bytes += message.bytes();
+        state.queue.push_back(message);
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Queues a part of an initial list, as soon as there is room.
+    pub async fn send_seed(&self, message: Message) {
+        loop {
+            let drained = self.drained.notified();
+            {
+                let mut state = self.state();
+                if state.closed {
+                    return;
+                }
+                if state.bytes < SEED_BYTES {
+                    state.bytes += message.bytes();
+                    state.queue.push_back(message);
+                    drop(state);
+                    self.arrived.notify_one();
+                    return;
+                }
+            }
+            drained.await;
+        }
+    }
+
+    /// Takes what is queued, at most `limit` messages; waits for the first. `None` once the mailbox is closed and empty.
+    pub async fn receive(&self, limit: usize) -> Option<Vec<Message>> {
+        loop {
+            let arrived = self.arrived.notified();
+            {
+                let mut state = self.state();
+                if !state.queue.is_empty() {
+                    let count = state.queue.len().min(limit);
+                    let messages: Vec<Message> = state.queue.drain(..count).collect();
+                    state.bytes -= messages.iter().map(Message::bytes).sum::<usize>();
+                    drop(state);
+                    self.drained.notify_waiters();
+                    return Some(messages);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// Takes no more messages; those that are queued can still be received.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.arrived.notify_one();
+        self.drained.notify_waiters();
+        self.closing.notify_waiters();
+    }
+
+    /// Resolves once the mailbox is closed.
+    pub async fn closed(&self) {
+        let closing = self.closing.notified();
+        if !self.state().closed {
+            closing.await;
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Everything that touches git: one worker a branch drives the system `git`.
+//!
+//! ```text
+//! pool ── mailbox ─► worker ─► stage (what differs?) ─► batch ─► fast_import ─► clone: refs/heads/<branch>
+//!                      │                                                          │ the journal
+//!                      └─◄─ remote (push, fetch) ◄── schedule (when?) ◄───────────┘
+//! ```
+
+pub mod batch;
+pub mod classify;
+pub mod cli;
+pub mod clone;
+pub mod commit;
+pub mod credentials;
+pub mod fast_import;
+pub mod journal;
+pub mod mailbox;
+pub mod message;
+pub mod pool;
+pub mod push;
+pub mod remote;
+pub mod schedule;
+pub mod spec;
+pub mod stage;
+pub mod status;
+pub mod tree;
+pub mod worker;

@@ -1,0 +1,167 @@
+//! All workers: starts those that are wanted, lets go those that are not.
+
+use super::mailbox::Mailbox;
+use super::spec::BranchSpec;
+use super::status::BranchStatus;
+use super::worker::{self, Channels, Settings};
+use crate::change::Resync;
+use crate::resource::BranchKey;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// A worker ended in a way that it must not.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker of a branch failed: {0}")]
+pub struct WorkerFailed(#[from] tokio::task::JoinError);
+
+/// The workers of all branches.
+#[derive(Debug)]
+pub struct Pool {
+    resync: mpsc::UnboundedSender<Resync>,
+    changed: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    workers: HashMap<BranchKey, Handle>,
+    /// Held by a branch's worker while it lives, so that one that is wanted again waits for its predecessor to leave the
+    /// clone.
+    clones: HashMap<BranchKey, Arc<tokio::sync::Mutex<()>>>,
+    /// `None` once the pool is closed.
+    start: Option<mpsc::UnboundedSender<Start>>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    spec: watch::Sender<BranchSpec>,
+    status: watch::Receiver<BranchStatus>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// A worker to be started.
+#[derive(Debug)]
+pub struct Start {
+    channels: Channels,
+    clone: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Pool {
+    /// An empty pool, and what [`run`] needs to run its workers. Workers ask for content through `resync`.
+    #[must_use]
+    pub fn new(resync: mpsc::UnboundedSender<Resync>) -> (Self, mpsc::UnboundedReceiver<Start>) {
+        let (start, starts) = mpsc::unbounded_channel();
+        let state = State { workers: HashMap::new(), clones: HashMap::new(), start: Some(start) };
+        (Self { resync, changed: Arc::default(), state: Mutex::new(state) }, starts)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every mutation below leaves the state consistent, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the workers what `branches` says, which is the whole desired set: starts what is new, tells what changed,
+    /// lets the others push what they have and end.
+    pub fn apply(&self, branches: Vec<BranchSpec>) {
+        let mut state = self.state();
+        if state.start.is_none() {
+            return;
+        }
+        let mut wanted: HashMap<BranchKey, BranchSpec> =
+            branches.into_iter().map(|spec| (spec.key.clone(), spec)).collect();
+        state.workers.retain(|key, handle| match wanted.remove(key) {
+            Some(spec) => {
+                handle.spec.send_if_modified(|current| {
+                    let changed = *current != spec;
+                    *current = spec;
+                    changed
+                });
+                true
+            }
+            None => {
+                handle.mailbox.close();
+                false
+            }
+        });
+        for spec in wanted.into_values() {
+            self.start(&mut state, spec);
+        }
+    }
+
+    fn start(&self, state: &mut State, spec: BranchSpec) {
+        let key = spec.key.clone();
+        let clone = Arc::clone(state.clones.entry(key.clone()).or_default());
+        let (spec, wanted) = watch::channel(spec);
+        let (report, status) = watch::channel(BranchStatus::default());
+        let mailbox = Arc::<Mailbox>::default();
+        let channels = Channels {
+            spec: wanted,
+            mailbox: Arc::clone(&mailbox),
+            status: report,
+            status_changed: Arc::clone(&self.changed),
+            resync: self.resync.clone(),
+        };
+        state.workers.insert(key, Handle { spec, status, mailbox });
+        if let Some(start) = &state.start
+            && start.send(Start { channels, clone }).is_err()
+        {
+            tracing::debug!("Nobody starts workers: the program is leaving");
+        }
+    }
+
+    /// The queue of a branch's worker, while there is one.
+    #[must_use]
+    pub fn mailbox(&self, key: &BranchKey) -> Option<Arc<Mailbox>> {
+        self.state().workers.get(key).map(|handle| Arc::clone(&handle.mailbox))
+    }
+
+    /// What every worker tells.
+    #[must_use]
+    pub fn statuses(&self) -> HashMap<BranchKey, BranchStatus> {
+        let state = self.state();
+        state.workers.iter().map(|(key, handle)| (key.clone(), handle.status.borrow().clone())).collect()
+    }
+
+    /// Resolves once any status has changed since the last call. For one caller.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Lets all workers push what they have and end; [`run`] ends with the last of them.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.start = None;
+        for (_, handle) in state.workers.drain() {
+            handle.mailbox.close();
+        }
+    }
+}
+
+/// Runs the workers of a pool until it is closed and all have ended.
+///
+/// # Errors
+/// When a worker panicked.
+pub async fn run(settings: Arc<Settings>, mut starts: mpsc::UnboundedReceiver<Start>) -> Result<(), WorkerFailed> {
+    let mut workers = JoinSet::new();
+    loop {
+        tokio::select! {
+            start = starts.recv() => match start {
+                Some(Start { channels, clone }) => {
+                    let settings = Arc::clone(&settings);
+                    workers.spawn(async move {
+                        let _owner = clone.lock_owned().await;
+                        worker::run(settings, channels).await;
+                    });
+                }
+                None => break,
+            },
+            Some(ended) = workers.join_next() => ended?,
+        }
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}

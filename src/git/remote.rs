@@ -1,0 +1,86 @@
+//! The one operation on the remote that runs beside the worker's other work.
+
+use super::classify::Class;
+use super::cli::GitError;
+use super::clone::BranchClone;
+use super::push::PushOutcome;
+use super::spec::BasicAuth;
+use crate::resource::Oid;
+use std::pin::Pin;
+
+/// What came of an operation on the remote.
+#[derive(Debug)]
+pub enum RemoteResult {
+    /// The remote has everything up to `tip`.
+    Pushed {
+        /// What was pushed.
+        tip: Oid,
+        /// How many commits the journal had then.
+        commits: usize,
+    },
+    /// The remote has commits that are not known here.
+    Stale,
+    /// The server refuses the commits; its sentence.
+    Rejected(String),
+    /// The branch's tip on the remote; `None` where it has no such branch.
+    Fetched(Option<Oid>),
+    /// It did not work.
+    Failed {
+        /// Why.
+        error: GitError,
+        /// Whether a push may have reached the remote all the same.
+        may_have_landed: bool,
+    },
+}
+
+type Operation = Pin<Box<dyn Future<Output = RemoteResult> + Send + Sync>>;
+
+/// At most one operation on the remote.
+#[derive(Default)]
+pub struct Remote(Option<Operation>);
+
+impl Remote {
+    /// Whether nothing is under way.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Starts an operation; nothing may be under way.
+    pub fn start(&mut self, operation: impl Future<Output = RemoteResult> + Send + Sync + 'static) {
+        self.0 = Some(Box::pin(operation));
+    }
+
+    /// Resolves when the operation that is under way has ended; never, while there is none. Cancel-safe.
+    pub async fn finished(&mut self) -> RemoteResult {
+        match &mut self.0 {
+            Some(operation) => {
+                let result = operation.await;
+                self.0 = None;
+                result
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Pushes `tip`, up to which the journal has `commits` commits.
+pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<BasicAuth>) -> RemoteResult {
+    match clone.push(tip, auth.as_ref()).await {
+        PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
+        PushOutcome::Stale => RemoteResult::Stale,
+        PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
+        PushOutcome::Unknown(error) => {
+            let may_have_landed = matches!(Class::of(&error), Class::Transient | Class::Bug);
+            RemoteResult::Failed { error, may_have_landed }
+        }
+    }
+}
+
+/// Fetches the branch.
+pub async fn fetch(clone: BranchClone, auth: Option<BasicAuth>) -> RemoteResult {
+    match clone.fetch(auth.as_ref()).await {
+        Ok(tip) => RemoteResult::Fetched(tip),
+        Err(error) => RemoteResult::Failed { error, may_have_landed: false },
+    }
+}

@@ -1,0 +1,197 @@
+//! When to push. Pure: the clock is passed in.
+
+use super::spec::PushPolicy;
+use std::time::{Duration, Instant};
+
+/// A leading push waits until nothing was committed for so long,
+const QUIET: Duration = Duration::from_millis(200);
+/// but no longer than this.
+const LONGEST_QUIET: Duration = Duration::from_secs(1);
+/// A failed push is tried again after this, doubled each time,
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// up to this, so that everything is there soon after an outage.
+const LAST_RETRY: Duration = Duration::from_secs(8);
+
+/// Decides when the journal is pushed: at once on a branch that was quiet, else coalesced.
+#[derive(Debug)]
+pub struct PushSchedule {
+    interval: Duration,
+    max_commits: usize,
+    spacing: Duration,
+    ceiling: Duration,
+    queued: usize,
+    first_unpushed: Option<Instant>,
+    last_commit: Option<Instant>,
+    last_push: Option<Instant>,
+    retry_at: Option<Instant>,
+    failures: u32,
+}
+
+impl PushSchedule {
+    /// A schedule with nothing queued. Pushes are never less than `spacing` apart; `ceiling` is the operator's upper bound
+    /// on every provider's interval.
+    #[must_use]
+    pub fn new(policy: PushPolicy, spacing: Duration, ceiling: Duration) -> Self {
+        Self {
+            interval: policy.interval.min(ceiling),
+            max_commits: policy.max_commits,
+            spacing,
+            ceiling,
+            queued: 0,
+            first_unpushed: None,
+            last_commit: None,
+            last_push: None,
+            retry_at: None,
+            failures: 0,
+        }
+    }
+
+    /// Takes over a changed policy; a waiting retry is forgotten, since what it waited for may have been mended.
+    pub fn set_policy(&mut self, policy: PushPolicy) {
+        self.interval = policy.interval.min(self.ceiling);
+        self.max_commits = policy.max_commits;
+        self.retry_at = None;
+    }
+
+    /// How many commits wait.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// `commits` were added to the journal.
+    pub fn committed(&mut self, commits: usize, now: Instant) {
+        if commits > 0 {
+            self.queued += commits;
+            self.first_unpushed.get_or_insert(now);
+            self.last_commit = Some(now);
+        }
+    }
+
+    /// A push was started.
+    pub const fn started(&mut self, now: Instant) {
+        self.last_push = Some(now);
+    }
+
+    /// The remote was reached; `left` commits still wait.
+    pub const fn succeeded(&mut self, left: usize, now: Instant) {
+        self.failures = 0;
+        self.retry_at = None;
+        self.queued = left;
+        self.first_unpushed = if left > 0 { Some(now) } else { None };
+    }
+
+    /// The remote was looked at and has nothing new: what is queued goes when it is due.
+    pub const fn reached(&mut self, now: Instant) {
+        self.retry_at = if self.queued > 0 { Some(now) } else { None };
+    }
+
+    /// Whether the last use of the remote failed.
+    #[must_use]
+    pub const fn is_retrying(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
+    /// The remote moved and the journal was replayed: `left` commits wait, and the next try is now.
+    pub const fn replayed(&mut self, left: usize, now: Instant) {
+        self.queued = left;
+        self.first_unpushed = if left > 0 { Some(now) } else { None };
+        self.retry_at = self.first_unpushed;
+    }
+
+    /// The remote could not be used: try again, soon if `transient`, else after a minute. `jitter` is from 0 to 1.
+    pub fn failed(&mut self, transient: bool, jitter: f64, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = if transient {
+            FIRST_RETRY.saturating_mul(1 << self.failures.saturating_sub(1).min(10)).min(LAST_RETRY)
+        } else {
+            Duration::from_secs(60)
+        };
+        self.retry_at = Some(now + wait.mul_f64(0.75 + jitter / 4.0));
+    }
+
+    /// When the remote is to be used next; `None` while there is nothing to do.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        if let Some(retry_at) = self.retry_at {
+            return Some(retry_at);
+        }
+        let (first, last) = (self.first_unpushed?, self.last_commit?);
+        let quiet = (last + QUIET).min(first + LONGEST_QUIET);
+        let Some(last_push) = self.last_push else { return Some(quiet) };
+        let wanted = if first >= last_push + self.interval || self.queued >= self.max_commits {
+            quiet
+        } else {
+            last_push + self.interval
+        };
+        Some(wanted.max(last_push + self.spacing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn mk_schedule() -> (PushSchedule, Instant) {
+        let policy = PushPolicy { interval: MINUTE, max_commits: 20 };
+        (PushSchedule::new(policy, Duration::from_secs(10), Duration::from_secs(20)), Instant::now())
+    }
+
+    #[test]
+    fn the_first_commit_on_a_quiet_branch_goes_at_once() {
+        let (mut schedule, start) = mk_schedule();
+        assert_eq!(schedule.due(), None);
+        schedule.committed(1, start);
+        assert_eq!(schedule.due(), Some(start + QUIET));
+    }
+
+    #[test]
+    fn a_steady_stream_cannot_put_off_the_first_push() {
+        let (mut schedule, start) = mk_schedule();
+        for tick in 0..30 {
+            schedule.committed(1, start + Duration::from_millis(100) * tick);
+        }
+        assert_eq!(schedule.due(), Some(start + LONGEST_QUIET));
+    }
+
+    #[test]
+    fn later_commits_wait_for_the_interval_under_the_ceiling() {
+        let (mut schedule, start) = mk_schedule();
+        schedule.committed(1, start);
+        schedule.started(start);
+        schedule.succeeded(0, start);
+        schedule.committed(1, start + Duration::from_secs(1));
+        assert_eq!(schedule.due(), Some(start + Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn many_commits_go_earlier_but_never_too_close() {
+        let (mut schedule, start) = mk_schedule();
+        schedule.started(start);
+        schedule.committed(20, start + Duration::from_secs(1));
+        assert_eq!(schedule.due(), Some(start + Duration::from_secs(10)));
+        schedule.committed(1, start + Duration::from_secs(12));
+        assert_eq!(schedule.due(), Some(start + Duration::from_secs(10)).max(Some(start + Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn failures_back_off_and_are_forgotten_on_success() {
+        let (mut schedule, start) = mk_schedule();
+        schedule.committed(1, start);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            schedule.failed(true, 1.0, start);
+            waits.push((schedule.due().unwrap() - start).as_millis());
+        }
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000, 8_000]);
+        schedule.failed(false, 0.0, start);
+        assert_eq!(schedule.due(), Some(start + Duration::from_secs(45)));
+        schedule.succeeded(0, start);
+        assert_eq!(schedule.due(), None);
+        schedule.committed(1, start);
+        schedule.failed(true, 1.0, start);
+        assert_eq!(schedule.due(), Some(start + FIRST_RETRY));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the controllers want of a branch's worker.
+
+use crate::resource::{BaseFolder, BranchKey, NamespacedName};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The desired state of one branch's worker. Equal specs change nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchSpec {
+    /// Which branch, through which provider.
+    pub key: BranchKey,
+    /// How to authenticate; `None`: not at all.
+    pub credentials: Option<BasicAuth>,
+    /// Who commits.
+    pub committer: Identity,
+    /// When to push.
+    pub push: PushPolicy,
+    /// The folder of each target that writes to the branch.
+    pub targets: BTreeMap<NamespacedName, BaseFolder>,
+}
+
+/// A name and an e-mail address as git writes them into a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Name.
+    pub name: String,
+    /// E-mail address.
+    pub email: String,
+}
+
+/// When local commits are pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushPolicy {
+    /// The longest that a local commit waits.
+    pub interval: Duration,
+    /// Push when so many commits wait.
+    pub max_commits: usize,
+}
+
+/// Username and password for HTTP. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BasicAuth(redacted)")
+    }
+}

@@ -1,0 +1,50 @@
+//! What a target and the branch that it writes to are called.
+
+use super::branch::BranchName;
+use super::url::RepoUrl;
+use std::fmt;
+use std::sync::Arc;
+
+/// Namespace and name of a custom resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamespacedName {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl NamespacedName {
+    /// A name from its parts.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Which branch, reached through which provider: the unit that has one clone, one queue and one worker.
+///
+/// Two providers on one URL have different keys: they share no clone and no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BranchKey {
+    /// The provider object.
+    pub provider: NamespacedName,
+    /// The provider's uid, so that one that was deleted and made anew starts afresh.
+    pub provider_uid: Arc<str>,
+    /// The repository.
+    pub url: RepoUrl,
+    /// The branch.
+    pub branch: BranchName,
+}
+
+impl fmt::Display for BranchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{} through {}", self.url, self.branch, self.provider)
+    }
+}

@@ -1,0 +1,153 @@
+//! What the API server serves.
+
+use crate::resource::ResourceType;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The types that can be listed and watched, with all their served versions. Holds no subresources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// By (resource, group); the versions of each in the server's order of preference.
+    types: BTreeMap<(String, String), Vec<Arc<ResourceType>>>,
+}
+
+impl Catalog {
+    /// A catalog of `types`, the versions of each resource in the server's order of preference.
+    #[must_use]
+    pub fn new(types: impl IntoIterator<Item = ResourceType>) -> Self {
+        let mut catalog = Self::default();
+        for served in types {
+            let versions = catalog.types.entry((served.resource.clone(), served.group.clone())).or_default();
+            if versions.iter().all(|known| known.version != served.version) {
+                versions.push(Arc::new(served));
+            }
+        }
+        catalog
+    }
+
+    /// Every resource with its versions, the preferred one first.
+    pub fn resources(&self) -> impl Iterator<Item = &[Arc<ResourceType>]> {
+        self.types.values().map(Vec::as_slice)
+    }
+
+    /// The versions of one resource, the preferred one first; empty when it is not served.
+    #[must_use]
+    pub fn versions(&self, resource: &str, group: &str) -> &[Arc<ResourceType>] {
+        self.types.get(&(resource.to_owned(), group.to_owned())).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The resources of this plural in any group, each with its versions, the preferred one first.
+    pub fn plural(&self, resource: &str) -> impl Iterator<Item = &[Arc<ResourceType>]> {
+        let from = (resource.to_owned(), String::new());
+        self.types
+            .range(from..)
+            .take_while(move |((plural, _), _)| plural == resource)
+            .map(|(_, versions)| versions.as_slice())
+    }
+
+    /// The served name that `text`, a plural or `plural.group`, was most likely meant to be.
+    #[must_use]
+    pub fn nearest(&self, text: &str) -> Option<String> {
+        let text = text.to_ascii_lowercase();
+        let (plural, group) =
+            text.split_once('.').map_or((text.as_str(), None), |(plural, group)| (plural, Some(group)));
+        let candidates = self.resources().filter_map(<[_]>::first).filter_map(|served| {
+            let distance = if served.kind.eq_ignore_ascii_case(plural) { 0 } else { edits(plural, &served.resource) };
+            let group_distance = group.map_or(0, |group| edits(group, &served.group));
+            (distance <= plural.len() / 3).then_some((distance, group_distance, served))
+        });
+        let (_, _, served) =
+            candidates.min_by_key(|(distance, group, served)| (*distance, *group, served.plural_group()))?;
+        Some(if group.is_some() { served.plural_group() } else { served.resource.clone() })
+    }
+}
+
+/// How many characters must be put in, taken out or replaced to make `to` of `from`.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, a) in from.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A catalog like that of a small cluster, with one resource in two versions and one plural in two groups.
+    pub(crate) fn mk_catalog() -> Catalog {
+        let served = [
+            ("", "v1", "configmaps", "ConfigMap", true),
+            ("", "v1", "secrets", "Secret", true),
+            ("", "v1", "pods", "Pod", true),
+            ("", "v1", "events", "Event", true),
+            ("", "v1", "namespaces", "Namespace", false),
+            ("", "v1", "nodes", "Node", false),
+            ("events.k8s.io", "v1", "events", "Event", true),
+            ("apps", "v1", "deployments", "Deployment", true),
+            ("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false),
+            ("rbac.authorization.k8s.io", "v1", "roles", "Role", true),
+            ("example.com", "v2", "widgets", "Widget", true),
+            ("example.com", "v1", "widgets", "Widget", true),
+            ("example.com", "v1", "configmaps", "ConfigMap", true),
+        ];
+        Catalog::new(
+            served.map(|(group, version, resource, kind, namespaced)| {
+                mk_type(group, version, resource, kind, namespaced)
+            }),
+        )
+    }
+
+    pub(crate) fn mk_type(group: &str, version: &str, resource: &str, kind: &str, namespaced: bool) -> ResourceType {
+        ResourceType {
+            group: group.into(),
+            version: version.into(),
+            resource: resource.into(),
+            kind: kind.into(),
+            namespaced,
+        }
+    }
+
+    #[test]
+    fn versions_keep_the_order_of_the_server() {
+        let catalog = mk_catalog();
+        let versions: Vec<_> = catalog.versions("widgets", "example.com").iter().map(|t| t.version.as_str()).collect();
+        assert_eq!(versions, ["v2", "v1"]);
+        assert!(catalog.versions("widgets", "").is_empty());
+    }
+
+    #[test]
+    fn a_plural_may_be_served_by_several_groups() {
+        let catalog = mk_catalog();
+        let groups = |plural| catalog.plural(plural).map(|versions| versions[0].group.clone()).collect::<Vec<_>>();
+        assert_eq!(groups("events"), ["", "events.k8s.io"]);
+        assert_eq!(groups("configmaps"), ["", "example.com"]);
+        assert_eq!(groups("configmap"), [""; 0]);
+    }
+
+    #[test]
+    fn a_typo_finds_the_name_that_was_meant() {
+        let table = [
+            ("deploymets", Some("deployments")),
+            ("deployment", Some("deployments")),
+            ("Deployment", Some("deployments")),
+            ("Widget", Some("widgets")),
+            ("roles.rbac.authorisation.k8s.io", Some("roles.rbac.authorization.k8s.io")),
+            ("deployments.extensions", Some("deployments.apps")),
+            ("configmaps.exmaple.com", Some("configmaps.example.com")),
+            ("unicorns", None),
+            ("", None),
+        ];
+        for (typo, expected) in table {
+            assert_eq!(mk_catalog().nearest(typo).as_deref(), expected, "{typo}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Which targets want which objects: custom resources and discovery in, an immutable [`RuleSet`] and a verdict for
+//! each resource out. Pure: no clock, no I/O.
+
+pub mod catalog;
+pub mod compile;
+pub mod presets;
+mod provider;
+mod routing;
+pub mod selector;
+pub mod set;
+mod target;
+
+pub use catalog::Catalog;
+pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
+pub use provider::Repository;
+pub use set::{Route, RuleSet, Target, WatchScope};

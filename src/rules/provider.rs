@@ -1,0 +1,113 @@
+//! Judges a `GitProvider`.
+
+use super::compile::{INVALID_CONFIGURATION, Rejection};
+use crate::api::{GitProvider, duration};
+use crate::resource::{BranchPattern, RepoUrl};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest push interval: beyond a day a branch is no mirror any more.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A repository as its provider describes it, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// The provider's uid.
+    pub provider_uid: Arc<str>,
+    /// Where it is.
+    pub url: RepoUrl,
+    /// The Secret that holds the credentials, in the namespace of the provider.
+    pub secret: Option<Arc<str>>,
+    /// Which branches may be written.
+    pub allowed_branches: Vec<BranchPattern>,
+    /// The longest that a commit waits for its push.
+    pub push_interval: Duration,
+    /// Push when so many commits wait.
+    pub push_max_commits: usize,
+    /// Name and e-mail address of the committer, if the provider names one.
+    pub committer: Option<(String, String)>,
+}
+
+/// Checks everything in `provider` that needs no other object.
+pub(super) fn judge(provider: &GitProvider, allow_insecure: bool) -> Result<Repository, Rejection> {
+    let spec = &provider.spec;
+    let invalid = |field: &str, problem: &dyn std::fmt::Display| Rejection {
+        reason: INVALID_CONFIGURATION,
+        message: format!("{field} is not usable: {problem}"),
+    };
+    let url = RepoUrl::parse(&spec.url, allow_insecure).map_err(|error| invalid("spec.url", &error))?;
+    if spec.allowed_branches.is_empty() || spec.allowed_branches.iter().any(String::is_empty) {
+        return Err(invalid("spec.allowedBranches", &"name at least one branch or glob, and no empty one"));
+    }
+    let push_interval = duration::parse(&spec.push.interval).map_err(|error| invalid("spec.push.interval", &error))?;
+    if push_interval.is_zero() || push_interval > LONGEST_INTERVAL {
+        return Err(invalid("spec.push.interval", &"it must be longer than nothing and at most 24h"));
+    }
+    let push_max_commits = usize::try_from(spec.push.max_commits).ok().filter(|commits| *commits > 0);
+    let push_max_commits = push_max_commits.ok_or_else(|| invalid("spec.push.maxCommits", &"it must be at least 1"))?;
+    let committer = spec.commit.as_ref().and_then(|commit| commit.committer.as_ref());
+    if committer.is_some_and(|committer| !is_ident(&committer.name) || !is_ident(&committer.email)) {
+        let problem = "name and email must not be empty nor hold <, > or control characters";
+        return Err(invalid("spec.commit.committer", &problem));
+    }
+    Ok(Repository {
+        provider_uid: Arc::from(provider.metadata.uid.as_deref().unwrap_or_default()),
+        url,
+        secret: spec.secret_ref.as_ref().map(|secret| Arc::from(secret.name.as_str())),
+        allowed_branches: spec.allowed_branches.iter().map(|pattern| BranchPattern::new(pattern)).collect(),
+        push_interval,
+        push_max_commits,
+        committer: committer.map(|committer| (committer.name.clone(), committer.email.clone())),
+    })
+}
+
+/// Whether git takes `text` as a name or an e-mail address without changing it.
+fn is_ident(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= 200 && !text.chars().any(|c| c.is_control() || c == '<' || c == '>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compile::tests::mk_provider;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_provider_is_checked_without_the_schemas_help() {
+        let table = [
+            (json!({"url": "ssh://x/y"}), "spec.url"),
+            (json!({"url": "http://example.com/y"}), "--allow-insecure-transports"),
+            (json!({"url": "https://a:b@example.com/y"}), "password"),
+            (json!({"allowedBranches": []}), "spec.allowedBranches"),
+            (json!({"allowedBranches": [""]}), "spec.allowedBranches"),
+            (json!({"push": {"interval": "1d"}}), "spec.push.interval"),
+            (json!({"push": {"interval": "0s"}}), "spec.push.interval"),
+            (json!({"push": {"interval": "25h"}}), "spec.push.interval"),
+            (json!({"push": {"maxCommits": 0}}), "spec.push.maxCommits"),
+            (json!({"push": {"maxCommits": -3}}), "spec.push.maxCommits"),
+            (json!({"commit": {"committer": {"name": "a\nb", "email": "a@b"}}}), "spec.commit.committer"),
+            (json!({"commit": {"committer": {"name": "a", "email": " "}}}), "spec.commit.committer"),
+            (json!({"commit": {"committer": {"name": "a <b>", "email": "a@b"}}}), "spec.commit.committer"),
+        ];
+        for (change, expected) in table {
+            let rejection = judge(&mk_provider("ns", "a", change.clone()), false).unwrap_err();
+            assert_eq!(rejection.reason, INVALID_CONFIGURATION, "{change}");
+            assert!(rejection.message.contains(expected), "{change}: {}", rejection.message);
+        }
+    }
+
+    #[test]
+    fn defaults_and_settings_arrive() {
+        let plain = judge(&mk_provider("ns", "a", json!({})), false).unwrap();
+        assert_eq!((plain.push_interval, plain.push_max_commits), (Duration::from_secs(60), 20));
+        assert_eq!((&plain.secret, &plain.committer), (&None, &None));
+        let settings = json!({
+            "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3},
+            "commit": {"committer": {"name": "A B", "email": "a@b"}}
+        });
+        let set = judge(&mk_provider("ns", "a", settings), true).unwrap();
+        assert_eq!((set.push_interval, set.push_max_commits), (Duration::from_millis(500), 3));
+        assert_eq!(set.secret.as_deref(), Some("s"));
+        assert_eq!(set.committer, Some(("A B".into(), "a@b".into())));
+    }
+}

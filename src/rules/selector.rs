@@ -1,0 +1,333 @@
+//! Resolves what one rule selects against what the API server serves.
+
+use super::catalog::Catalog;
+use super::presets::{CLUSTER_WIDE_V1, DESIRED_STATE_V1, excluded_from_wildcards};
+use crate::resource::ResourceType;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Which types a rule may select at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Types with a namespace, for a rule that lives in one.
+    OwnNamespace,
+    /// Types with a namespace, in all namespaces.
+    AllNamespaces,
+    /// Types without a namespace.
+    Cluster,
+}
+
+/// The part of a rule that selects types. Empty lists select as the docs of the API say.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// Which types may be selected.
+    pub reach: Reach,
+    /// API groups; empty, or with `*`: all.
+    pub api_groups: &'a [String],
+    /// API versions; empty, or with `*`: the preferred one of each resource.
+    pub api_versions: &'a [String],
+    /// Resources; empty: the preset.
+    pub resources: &'a [String],
+}
+
+/// A type that a rule selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// The type.
+    pub kind: Arc<ResourceType>,
+    /// Whether the rule insists on this version.
+    pub version_is_named: bool,
+}
+
+/// What a [`Selection`] comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// The types, one version of each, in order.
+    pub selected: Vec<Selected>,
+    /// The names that select nothing.
+    pub problems: Vec<Problem>,
+}
+
+/// A name in `resources` that selects nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// No such resource.
+    NotServed {
+        /// The name as written.
+        name: String,
+        /// A served name like it.
+        nearest: Option<String>,
+    },
+    /// Served, but in none of the groups that the rule names.
+    OtherGroup {
+        /// The name as written.
+        name: String,
+        /// The served `plural.group`.
+        served: String,
+    },
+    /// Served, but in none of the versions that the rule names.
+    OtherVersion {
+        /// The name as written.
+        name: String,
+        /// The served versions.
+        served: Vec<String>,
+    },
+    /// Served, but the rule cannot reach types of its scope.
+    OutOfReach {
+        /// The name as written.
+        name: String,
+        /// What the rule reaches.
+        reach: Reach,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotServed { name, nearest: Some(nearest) } => {
+                write!(f, "{name} is not served (did you mean {nearest}?)")
+            }
+            Self::NotServed { name, nearest: None } => write!(f, "{name} is not served"),
+            Self::OtherGroup { name, served } => write!(f, "{name} is not in these apiGroups (served as {served})"),
+            Self::OtherVersion { name, served } => {
+                write!(f, "{name} is not in these apiVersions (served: {})", served.join(", "))
+            }
+            Self::OutOfReach { name, reach: Reach::OwnNamespace } => {
+                write!(f, "{name} has no namespace (use a ClusterWatchRule)")
+            }
+            Self::OutOfReach { name, reach: Reach::AllNamespaces } => {
+                write!(f, "{name} has no namespace (use scope Cluster)")
+            }
+            Self::OutOfReach { name, reach: Reach::Cluster } => {
+                write!(f, "{name} has a namespace (use scope Namespaced)")
+            }
+        }
+    }
+}
+
+/// What `selection` comes to in this cluster.
+///
+/// A name selects the resource in whatever group serves it, unless `apiGroups` narrows that; a name with a group
+/// (`plural.group`, `plural.*`) overrides `apiGroups`. Wildcards and the preset pass over what is not there.
+#[must_use]
+pub fn resolve(selection: &Selection<'_>, catalog: &Catalog) -> Resolved {
+    let mut found = Found { selection, selected: BTreeMap::new(), problems: Vec::new() };
+    if selection.resources.is_empty() {
+        found.add_preset(catalog);
+    }
+    for written in selection.resources {
+        // Admission rules name subresources as `plural/subresource`; a mirror holds the parent.
+        let name = written.split('/').next().unwrap_or_default();
+        if name == "*" {
+            found.add_wildcard(catalog);
+        } else if let Err(problem) = found.add_named(name, catalog)
+            && !found.problems.contains(&problem)
+        {
+            found.problems.push(problem);
+        }
+    }
+    Resolved { selected: found.selected.into_values().collect(), problems: found.problems }
+}
+
+struct Found<'a> {
+    selection: &'a Selection<'a>,
+    selected: BTreeMap<(String, String), Selected>,
+    problems: Vec<Problem>,
+}
+
+impl Found<'_> {
+    fn add_preset(&mut self, catalog: &Catalog) {
+        let cluster_wide = if self.selection.reach == Reach::Cluster { CLUSTER_WIDE_V1 } else { &[] };
+        for (group, resource) in DESIRED_STATE_V1.iter().chain(cluster_wide) {
+            self.add_if_it_fits(catalog.versions(resource, group));
+        }
+    }
+
+    fn add_wildcard(&mut self, catalog: &Catalog) {
+        for versions in catalog.resources() {
+            if versions.first().is_some_and(|served| !excluded_from_wildcards(served)) {
+                self.add_if_it_fits(versions);
+            }
+        }
+    }
+
+    fn add_if_it_fits(&mut self, versions: &[Arc<ResourceType>]) {
+        let fits = versions.first().is_some_and(|served| self.in_groups(served) && self.in_reach(served));
+        if fits && let Some(selected) = self.version(versions) {
+            self.add(selected);
+        }
+    }
+
+    fn add_named(&mut self, name: &str, catalog: &Catalog) -> Result<(), Problem> {
+        let (plural, group) = name.split_once('.').map_or((name, None), |(plural, group)| (plural, Some(group)));
+        let served: Vec<_> = match group {
+            None | Some("*") => catalog.plural(plural).collect(),
+            Some(group) => {
+                Some(catalog.versions(plural, group)).filter(|versions| !versions.is_empty()).into_iter().collect()
+            }
+        };
+        let named = || name.to_owned();
+        let Some(first) = served.first().and_then(|versions| versions.first()) else {
+            return Err(Problem::NotServed { name: named(), nearest: catalog.nearest(name) });
+        };
+        let in_groups: Vec<_> =
+            served.iter().filter(|versions| group.is_some() || self.in_groups(&versions[0])).collect();
+        if in_groups.is_empty() {
+            return Err(Problem::OtherGroup { name: named(), served: first.plural_group() });
+        }
+        let in_reach: Vec<_> = in_groups.into_iter().filter(|versions| self.in_reach(&versions[0])).collect();
+        if in_reach.is_empty() {
+            return Err(Problem::OutOfReach { name: named(), reach: self.selection.reach });
+        }
+        let selected: Vec<_> = in_reach.iter().filter_map(|versions| self.version(versions)).collect();
+        if selected.is_empty() {
+            let served = in_reach.iter().flat_map(|versions| versions.iter().map(|served| served.version.clone()));
+            return Err(Problem::OtherVersion { name: named(), served: served.collect() });
+        }
+        selected.into_iter().for_each(|selected| self.add(selected));
+        Ok(())
+    }
+
+    fn add(&mut self, selected: Selected) {
+        self.selected.insert((selected.kind.resource.clone(), selected.kind.group.clone()), selected);
+    }
+
+    fn in_groups(&self, served: &ResourceType) -> bool {
+        let groups = self.selection.api_groups;
+        groups.is_empty() || groups.iter().any(|group| group == "*" || *group == served.group)
+    }
+
+    fn in_reach(&self, served: &ResourceType) -> bool {
+        served.namespaced != (self.selection.reach == Reach::Cluster)
+    }
+
+    /// The preferred one of the versions that the rule admits.
+    fn version(&self, versions: &[Arc<ResourceType>]) -> Option<Selected> {
+        let wanted = self.selection.api_versions;
+        let any = wanted.is_empty() || wanted.iter().any(|version| version == "*");
+        let kind = versions.iter().find(|served| any || wanted.contains(&served.version))?;
+        Some(Selected { kind: Arc::clone(kind), version_is_named: !any })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::tests::mk_catalog;
+    use super::*;
+
+    fn resolve_lists(
+        reach: Reach,
+        groups: &[&str],
+        versions: &[&str],
+        resources: &[&str],
+    ) -> (Vec<String>, Vec<String>) {
+        let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (api_groups, api_versions, resources) = (owned(groups), owned(versions), owned(resources));
+        let selection =
+            Selection { reach, api_groups: &api_groups, api_versions: &api_versions, resources: &resources };
+        let resolved = resolve(&selection, &mk_catalog());
+        let selected = resolved.selected.iter().map(|selected| selected.kind.to_string()).collect();
+        (selected, resolved.problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_wildcards_and_the_preset_select_types() {
+        use Reach::{AllNamespaces, Cluster, OwnNamespace};
+        let widgets = "example.com/v2/widgets";
+        let table: &[(Reach, &[&str], &[&str], &[&str], &[&str])] = &[
+            (OwnNamespace, &[], &[], &["deployments"], &["apps/v1/deployments"]),
+            (OwnNamespace, &[], &[], &["deployments/scale"], &["apps/v1/deployments"]),
+            (OwnNamespace, &[], &[], &["deployments/*", "deployments"], &["apps/v1/deployments"]),
+            (OwnNamespace, &[], &[], &["configmaps"], &["v1/configmaps", "example.com/v1/configmaps"]),
+            (OwnNamespace, &[""], &[], &["configmaps"], &["v1/configmaps"]),
+            (OwnNamespace, &["*"], &[], &["configmaps"], &["v1/configmaps", "example.com/v1/configmaps"]),
+            (OwnNamespace, &[""], &[], &["configmaps.example.com"], &["example.com/v1/configmaps"]),
+            (OwnNamespace, &[""], &[], &["configmaps.*"], &["v1/configmaps", "example.com/v1/configmaps"]),
+            (OwnNamespace, &[], &[], &["widgets"], &[widgets]),
+            (OwnNamespace, &[], &["*"], &["widgets"], &[widgets]),
+            (OwnNamespace, &[], &["v1"], &["widgets"], &["example.com/v1/widgets"]),
+            (OwnNamespace, &[], &["v1", "v2"], &["widgets"], &[widgets]),
+            (OwnNamespace, &["example.com"], &[], &["*"], &["example.com/v1/configmaps", widgets]),
+            (
+                OwnNamespace,
+                &["example.com"],
+                &["v1"],
+                &["*/*"],
+                &["example.com/v1/configmaps", "example.com/v1/widgets"],
+            ),
+            (OwnNamespace, &[""], &[], &["*"], &["v1/configmaps", "v1/secrets"]),
+            (OwnNamespace, &[""], &[], &["*", "pods"], &["v1/configmaps", "v1/pods", "v1/secrets"]),
+            (AllNamespaces, &["", "events.k8s.io"], &[], &["events"], &["v1/events", "events.k8s.io/v1/events"]),
+            (
+                OwnNamespace,
+                &[],
+                &[],
+                &[],
+                &["v1/configmaps", "apps/v1/deployments", "rbac.authorization.k8s.io/v1/roles", "v1/secrets"],
+            ),
+            (OwnNamespace, &["apps"], &[], &[], &["apps/v1/deployments"]),
+            (Cluster, &[], &[], &[], &["rbac.authorization.k8s.io/v1/clusterroles", "v1/namespaces"]),
+            (Cluster, &[], &[], &["*"], &["rbac.authorization.k8s.io/v1/clusterroles", "v1/namespaces", "v1/nodes"]),
+        ];
+        for (reach, groups, versions, resources, expected) in table {
+            let (selected, problems) = resolve_lists(*reach, groups, versions, resources);
+            assert_eq!(selected, *expected, "{reach:?} {groups:?} {versions:?} {resources:?}");
+            assert!(problems.is_empty(), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_selects_nothing_is_explained_and_stops_no_other() {
+        use Reach::{AllNamespaces, Cluster, OwnNamespace};
+        let table: &[(Reach, &[&str], &[&str], &str, &str)] = &[
+            (OwnNamespace, &[], &[], "deploymets", "deploymets is not served (did you mean deployments?)"),
+            (OwnNamespace, &[], &[], "unicorns/status", "unicorns is not served"),
+            (
+                OwnNamespace,
+                &["apps", ""],
+                &[],
+                "roles",
+                "roles is not in these apiGroups (served as roles.rbac.authorization.k8s.io)",
+            ),
+            (
+                OwnNamespace,
+                &[],
+                &["v1", "v3"],
+                "widgets.nowhere",
+                "widgets.nowhere is not served (did you mean widgets.example.com?)",
+            ),
+            (
+                OwnNamespace,
+                &[],
+                &["v7", "v1"],
+                "clusterroles",
+                "clusterroles has no namespace (use a ClusterWatchRule)",
+            ),
+            (AllNamespaces, &[], &["v1"], "clusterroles", "clusterroles has no namespace (use scope Cluster)"),
+            (Cluster, &[], &["v1"], "roles", "roles has a namespace (use scope Namespaced)"),
+        ];
+        for (reach, groups, versions, name, expected) in table {
+            let other = if *reach == Cluster { "nodes" } else { "secrets" };
+            let (selected, problems) = resolve_lists(*reach, groups, versions, &[name, other, name]);
+            assert_eq!(problems, [*expected]);
+            assert_eq!(selected, [format!("v1/{other}")]);
+        }
+        let (selected, problems) = resolve_lists(OwnNamespace, &[], &["v7"], &["widgets"]);
+        assert_eq!(
+            (selected.len(), problems),
+            (0, vec!["widgets is not in these apiVersions (served: v2, v1)".to_owned()])
+        );
+    }
+
+    #[test]
+    fn only_a_rule_that_names_versions_insists_on_one() {
+        let resources = ["widgets".to_owned()];
+        let versions = ["v1".to_owned()];
+        let mut selection =
+            Selection { reach: Reach::OwnNamespace, api_groups: &[], api_versions: &versions, resources: &resources };
+        assert!(resolve(&selection, &mk_catalog()).selected[0].version_is_named);
+        selection.api_versions = &[];
+        assert!(!resolve(&selection, &mk_catalog()).selected[0].version_is_named);
+    }
+}

@@ -1,0 +1,339 @@
+//! From watch events of one type to changes: sanitize once, skip what is unchanged, find the author, route.
+//!
+//! Pure but for the attribution index. Of an object it keeps identity, version and content id, never the object.
+
+use super::object::RawObject;
+use crate::attribution::{Index, ObservedEvent, Transition, Verdict};
+use crate::change::{Change, Content, ObjectVersion, SeedItem, SeedScope};
+use crate::git::mailbox::Message;
+use crate::resource::{
+    NamespacedName, ObjectName, Oid, Operation, Operations, RepoPath, ResourceId, ResourceType, layout,
+};
+use crate::rules::{Route, RuleSet, Target};
+use crate::sanitize::{self, Document, Manifest};
+use kube::Resource as _;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Something for the worker of a target's branch.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The target.
+    pub target: Arc<Target>,
+    /// What its worker is to do.
+    pub message: Message,
+}
+
+/// What is known of the objects of one type, and for which targets.
+#[derive(Debug)]
+pub struct Intake {
+    kind: Arc<ResourceType>,
+    evidence: Arc<Index>,
+    rules: Arc<RuleSet>,
+    objects: HashMap<ObjectName, Seen>,
+    /// Targets that have had a complete list; the others are seeded by the next one.
+    seeded: HashSet<NamespacedName>,
+    listing: Option<Listing>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    version: ObjectVersion,
+    /// `None` for an object that cannot be written.
+    content: Option<Oid>,
+    terminating: bool,
+}
+
+/// A list while it arrives.
+#[derive(Debug, Default)]
+struct Listing {
+    seen: HashSet<ObjectName>,
+    seeds: Vec<Seed>,
+}
+
+#[derive(Clone, Debug)]
+struct Seed {
+    target: Arc<Target>,
+    scope: Arc<SeedScope>,
+    sweep: bool,
+}
+
+/// A target that wants an object, and which operations on it.
+struct Wanted {
+    target: Arc<Target>,
+    operations: Operations,
+}
+
+impl Intake {
+    /// Nothing seen yet, nobody interested.
+    #[must_use]
+    pub fn new(kind: Arc<ResourceType>, evidence: Arc<Index>) -> Self {
+        Self { kind, evidence, rules: Arc::default(), objects: HashMap::new(), seeded: HashSet::new(), listing: None }
+    }
+
+    /// Takes over who wants what. Returns whether a target needs a list: because it is new, or wants something else.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>) -> bool {
+        let before = std::mem::replace(&mut self.rules, rules);
+        let of = |rules: &RuleSet, name: &NamespacedName| -> Vec<Route> {
+            rules.routes(&self.kind).iter().filter(|route| route.target.name == *name).cloned().collect()
+        };
+        self.seeded.retain(|name| of(&before, name) == of(&self.rules, name));
+        self.needs_list()
+    }
+
+    /// Forgets that `target` had a list. Returns whether it needs one now.
+    pub fn unseed(&mut self, target: &NamespacedName) -> bool {
+        self.seeded.remove(target);
+        self.needs_list()
+    }
+
+    fn needs_list(&self) -> bool {
+        self.routes().iter().any(|route| !self.seeded.contains(&route.target.name))
+    }
+
+    fn routes(&self) -> &[Route] {
+        self.rules.routes(&self.kind)
+    }
+
+    /// How many objects are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether no object is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// A list starts; one that had started before is worthless.
+    pub fn begin(&mut self) -> Vec<Delivery> {
+        let mut seeds: Vec<Seed> = Vec::new();
+        for route in self.routes().iter().filter(|route| !self.seeded.contains(&route.target.name)) {
+            let everywhere = |other: &Route| other.namespace.is_none() && other.target.name == route.target.name;
+            // A list of all namespaces covers each of them.
+            if route.namespace.is_some() && self.routes().iter().any(everywhere) {
+                continue;
+            }
+            let scope = SeedScope {
+                target: route.target.name.clone(),
+                kind: Arc::clone(&self.kind),
+                namespace: route.namespace.clone(),
+            };
+            let sweep = route.operations.contains(Operation::Delete);
+            seeds.push(Seed { target: Arc::clone(&route.target), scope: Arc::new(scope), sweep });
+        }
+        let deliveries = seeds.iter().map(|seed| seed.deliver(Message::SeedBegin(Arc::clone(&seed.scope)))).collect();
+        self.listing = Some(Listing { seen: HashSet::new(), seeds });
+        deliveries
+    }
+
+    /// One object of a list.
+    pub fn listed(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
+        let Some((name, version)) = identify(object) else { return Vec::new() };
+        let Some(listing) = &mut self.listing else { return Vec::new() };
+        listing.seen.insert(name.clone());
+        let seeds = listing.seeds.clone();
+        let mut deliveries = Vec::new();
+        if !is_terminating(object) {
+            let manifest = self.manifest(object, &name);
+            for wanted in self.wanted(&name) {
+                let seed = seeds.iter().find(|seed| seed.covers(&wanted.target, &name));
+                let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, &name)) else { continue };
+                let scope = Arc::clone(&seed.scope);
+                deliveries.push(seed.deliver(match &manifest {
+                    Some(manifest) => {
+                        let (manifest, operations) = (manifest.clone(), wanted.operations);
+                        Message::SeedItem(scope, SeedItem { path, manifest, operations })
+                    }
+                    None => Message::SeedKeep(scope, path),
+                }));
+            }
+            deliveries.extend(self.observe(name, version, manifest, object, now));
+        } else {
+            // A list may have skipped versions, and a deletion carries no content that would pin it: it proves nobody.
+            deliveries.extend(self.terminating(name, version, None));
+        }
+        deliveries
+    }
+
+    /// The list is complete: what it did not name is gone.
+    pub fn end(&mut self) -> Vec<Delivery> {
+        let Some(listing) = self.listing.take() else { return Vec::new() };
+        let gone: Vec<ObjectName> = self.objects.keys().filter(|name| !listing.seen.contains(*name)).cloned().collect();
+        let mut deliveries = Vec::new();
+        for name in gone {
+            if let Some(seen) = self.objects.remove(&name)
+                && !seen.terminating
+            {
+                deliveries.extend(self.removal(&name, seen.version, &Verdict::none()));
+            }
+        }
+        for seed in listing.seeds {
+            deliveries.push(seed.deliver(Message::SeedEnd(Arc::clone(&seed.scope), seed.sweep)));
+            self.seeded.insert(seed.target.name.clone());
+        }
+        deliveries
+    }
+
+    /// An object was added or changed.
+    pub fn applied(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
+        let Some((name, version)) = identify(object) else { return Vec::new() };
+        if is_terminating(object) {
+            return self.terminating(name, version, Some(now));
+        }
+        let manifest = self.manifest(object, &name);
+        self.observe(name, version, manifest, object, now)
+    }
+
+    /// An object is gone.
+    pub fn deleted(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
+        let Some((name, version)) = identify(object) else { return Vec::new() };
+        match self.objects.remove(&name) {
+            // The file went with the first sight of the deletion.
+            Some(seen) if seen.terminating && seen.version.uid == version.uid => Vec::new(),
+            Some(seen) if seen.version.uid == version.uid => {
+                let previous = &*seen.version.resource_version;
+                let verdict = self.resolve(&version.uid, Transition::Deleted { previous }, None, now);
+                self.removal(&name, version, &verdict)
+            }
+            _ => self.removal(&name, version, &Verdict::none()),
+        }
+    }
+
+    /// An object that `target` asked for again, as it is now.
+    #[must_use]
+    pub fn asked_for(&self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
+        let (name, version) = identify(object)?;
+        let manifest = self.manifest(object, &name).filter(|_| !is_terminating(object))?;
+        let wanted = self.wanted(&name).into_iter().find(|wanted| wanted.target.name == *target)?;
+        self.change(&name, wanted, Content::Upsert(manifest), version, Verdict::none())
+    }
+
+    fn observe(
+        &mut self,
+        name: ObjectName,
+        version: ObjectVersion,
+        manifest: Option<Manifest>,
+        object: &RawObject,
+        now: Instant,
+    ) -> Vec<Delivery> {
+        let content = manifest.as_ref().map(Manifest::oid);
+        // An object of the same name but another uid is another object.
+        let before = self.objects.get(&name).filter(|seen| seen.version.uid == version.uid);
+        let unchanged = before.is_some_and(|seen| seen.content == content && !seen.terminating);
+        let mut deliveries = Vec::new();
+        if let Some(manifest) = manifest.filter(|_| !unchanged) {
+            let previous = before.map(|seen| Arc::clone(&seen.version.resource_version));
+            let transition = match &previous {
+                Some(previous) => Transition::Changed { previous },
+                None => Transition::Created,
+            };
+            let wanted: Vec<_> =
+                self.wanted(&name).into_iter().filter(|w| self.seeded.contains(&w.target.name)).collect();
+            if !wanted.is_empty() {
+                let verdict = self.resolve(&version.uid, transition, Some(object), now);
+                for wanted in wanted {
+                    let content = Content::Upsert(manifest.clone());
+                    deliveries.extend(self.change(&name, wanted, content, version.clone(), verdict.clone()));
+                }
+            }
+        }
+        self.objects.insert(name, Seen { version, content, terminating: false });
+        deliveries
+    }
+
+    /// The first sight of a deletion timestamp is the deletion: what follows until the object is gone is housekeeping.
+    /// `live` is the time of an event of the watch, whose versions follow each other without a gap.
+    fn terminating(&mut self, name: ObjectName, version: ObjectVersion, live: Option<Instant>) -> Vec<Delivery> {
+        let seen = Seen { version: version.clone(), content: None, terminating: true };
+        let before = self.objects.insert(name.clone(), seen).filter(|before| before.version.uid == version.uid);
+        let verdict = match (&before, live) {
+            (Some(before), _) if before.terminating => return Vec::new(),
+            (Some(before), Some(now)) => {
+                let previous = &*before.version.resource_version;
+                self.resolve(&version.uid, Transition::Marked { previous }, None, now)
+            }
+            _ => Verdict::none(),
+        };
+        self.removal(&name, version, &verdict)
+    }
+
+    fn removal(&self, name: &ObjectName, version: ObjectVersion, verdict: &Verdict) -> Vec<Delivery> {
+        let wanted = self.wanted(name).into_iter().filter(|wanted| self.seeded.contains(&wanted.target.name));
+        wanted
+            .filter_map(|wanted| self.change(name, wanted, Content::Delete, version.clone(), verdict.clone()))
+            .collect()
+    }
+
+    fn resolve(&self, uid: &str, transition: Transition<'_>, object: Option<&RawObject>, now: Instant) -> Verdict {
+        let content = || Document::parse(object?.json()).ok().map(|document| sanitize::content_hash(&document));
+        self.evidence.resolve(&ObservedEvent { uid, transition }, content, now)
+    }
+
+    fn manifest(&self, object: &RawObject, name: &ObjectName) -> Option<Manifest> {
+        let result =
+            Document::parse(object.json()).and_then(|mut document| sanitize::manifest(&mut document, &self.kind));
+        match result {
+            Ok(manifest) => Some(manifest),
+            Err(error) => {
+                tracing::warn!(kind = %self.kind, %name, %error, "Object cannot be written; its file stays as it is");
+                None
+            }
+        }
+    }
+
+    fn wanted(&self, name: &ObjectName) -> Vec<Wanted> {
+        let wanting = self.rules.wanting(&self.kind, name.namespace.as_deref());
+        wanting.map(|(target, operations)| Wanted { target: Arc::clone(target), operations }).collect()
+    }
+
+    fn path(&self, target: &Target, name: &ObjectName) -> Option<RepoPath> {
+        let id = ResourceId { kind: Arc::clone(&self.kind), name: name.clone() };
+        match layout::manifest_path(&target.base_folder, &id) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                tracing::warn!(object = %id, %error, "Object has no file");
+                None
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        name: &ObjectName,
+        wanted: Wanted,
+        content: Content,
+        version: ObjectVersion,
+        verdict: Verdict,
+    ) -> Option<Delivery> {
+        let Wanted { target, operations } = wanted;
+        let path = self.path(&target, name)?;
+        let id = ResourceId { kind: Arc::clone(&self.kind), name: name.clone() };
+        let change = Change { target: target.name.clone(), id, path, content, operations, version, verdict };
+        Some(Delivery { target, message: Message::Change(Box::new(change)) })
+    }
+}
+
+impl Seed {
+    fn deliver(&self, message: Message) -> Delivery {
+        Delivery { target: Arc::clone(&self.target), message }
+    }
+
+    fn covers(&self, target: &Target, name: &ObjectName) -> bool {
+        self.target.name == target.name && (self.scope.namespace.is_none() || self.scope.namespace == name.namespace)
+    }
+}
+
+fn identify(object: &RawObject) -> Option<(ObjectName, ObjectVersion)> {
+    let meta = object.meta();
+    let name = ObjectName::new(meta.namespace.as_deref(), meta.name.as_deref()?);
+    let text = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
+    Some((name, ObjectVersion { uid: text(&meta.uid), resource_version: text(&meta.resource_version) }))
+}
+
+fn is_terminating(object: &RawObject) -> bool {
+    object.meta().deletion_timestamp.is_some()
+}

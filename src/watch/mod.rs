@@ -1,0 +1,7 @@
+//! From the cluster to changes: one watch a type, initial lists first.
+
+pub mod discovery;
+pub mod intake;
+pub mod object;
+pub mod plane;
+pub mod stream;

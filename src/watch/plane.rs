@@ -1,0 +1,138 @@
+//! All watches: one a type, started and stopped as the rules want.
+
+use super::intake::Intake;
+use super::stream::{Command, Stream};
+use crate::attribution::Index;
+use crate::change::Resync;
+use crate::git::pool::Pool;
+use crate::resource::ResourceType;
+use crate::rules::{RuleSet, WatchScope};
+use kube::Client;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How many initial lists run at the same time.
+const LISTS: usize = 8;
+
+/// The watch plane cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneFailed {
+    /// A watch ended in a way that it must not.
+    #[error("a watch failed: {0}")]
+    Stream(#[from] tokio::task::JoinError),
+    /// Nobody supplies rules any more.
+    #[error("the rules ended")]
+    RulesEnded,
+}
+
+/// What every watch needs.
+#[derive(Clone)]
+pub struct Context {
+    /// Access to the API server.
+    pub client: Client,
+    /// Where changes go.
+    pub pool: Arc<Pool>,
+    /// Who did what.
+    pub evidence: Arc<Index>,
+}
+
+struct Plane {
+    context: Context,
+    lists: Arc<Semaphore>,
+    streams: HashMap<(Arc<ResourceType>, WatchScope), Running>,
+    tasks: JoinSet<()>,
+}
+
+struct Running {
+    commands: mpsc::UnboundedSender<Command>,
+    task: AbortHandle,
+}
+
+/// Watches what `rules` wants, and answers `resyncs`, until it is dropped.
+///
+/// # Errors
+/// When a watch panicked, or the rules ended.
+pub async fn run(
+    context: Context,
+    mut rules: watch::Receiver<Arc<RuleSet>>,
+    mut resyncs: mpsc::UnboundedReceiver<Resync>,
+) -> Result<(), PlaneFailed> {
+    let lists = Arc::new(Semaphore::new(LISTS));
+    let mut plane = Plane { context, lists, streams: HashMap::new(), tasks: JoinSet::new() };
+    let current = Arc::clone(&rules.borrow_and_update());
+    plane.follow(&current);
+    loop {
+        tokio::select! {
+            changed = rules.changed() => {
+                changed.map_err(|_| PlaneFailed::RulesEnded)?;
+                let current = Arc::clone(&rules.borrow_and_update());
+                plane.follow(&current);
+            }
+            Some(resync) = resyncs.recv() => plane.resync(&resync),
+            Some(ended) = plane.tasks.join_next() => match ended {
+                Err(error) if !error.is_cancelled() => return Err(error.into()),
+                _ => {}
+            },
+        }
+    }
+}
+
+impl Plane {
+    /// Stops what is no longer wanted, starts what is new, and tells the others.
+    fn follow(&mut self, rules: &Arc<RuleSet>) {
+        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> =
+            rules.kinds().map(|kind| (Arc::clone(kind), rules.scope(kind))).collect();
+        self.streams.retain(|key, running| {
+            let keep = wanted.contains(key);
+            if !keep {
+                tracing::info!(kind = %key.0, "Watch stopped");
+                running.task.abort();
+            }
+            keep
+        });
+        for (kind, scope) in wanted {
+            if !self.streams.contains_key(&(Arc::clone(&kind), scope.clone())) {
+                self.start(kind, scope, rules);
+            } else {
+                self.tell(&kind, Command::Rules(Arc::clone(rules)));
+            }
+        }
+    }
+
+    fn start(&mut self, kind: Arc<ResourceType>, scope: WatchScope, rules: &Arc<RuleSet>) {
+        tracing::info!(%kind, "Watch started");
+        let mut intake = Intake::new(Arc::clone(&kind), Arc::clone(&self.context.evidence));
+        intake.set_rules(Arc::clone(rules));
+        let Context { client, pool, .. } = self.context.clone();
+        let stream = Stream::new(client, &kind, &scope, pool, Arc::clone(&self.lists), intake);
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let task = self.tasks.spawn(stream.run(receiver));
+        self.streams.insert((kind, scope), Running { commands, task });
+    }
+
+    fn resync(&self, resync: &Resync) {
+        match resync {
+            Resync::Target(target) => {
+                tracing::info!(%target, "Everything is listed again for a target");
+                self.streams.keys().for_each(|(kind, _)| self.tell(kind, Command::Reseed(target.clone())));
+            }
+            Resync::Objects { target, ids } => {
+                let mut by_kind: HashMap<&Arc<ResourceType>, Vec<_>> = HashMap::new();
+                ids.iter().for_each(|id| by_kind.entry(&id.kind).or_default().push(id.clone()));
+                for (kind, ids) in by_kind {
+                    self.tell(kind, Command::Objects(target.clone(), ids));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, kind: &Arc<ResourceType>, command: Command) {
+        for (_, running) in self.streams.iter().filter(|((of, _), _)| of == kind) {
+            if running.commands.send(command.clone()).is_err() {
+                tracing::debug!(%kind, "Watch has ended already");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One watch: list, then events, of one type in one scope; again from the start when somebody needs a list.
+
+use super::intake::{Delivery, Intake};
+use super::object::RawObject;
+use crate::git::mailbox::Message;
+use crate::git::pool::Pool;
+use crate::resource::{NamespacedName, ResourceId, ResourceType};
+use crate::rules::{RuleSet, WatchScope};
+use futures::StreamExt as _;
+use kube::api::ApiResource;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// How many objects a page of a list has.
+const PAGE: u32 = 500;
+
+/// What a stream is told.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Who wants what has changed.
+    Rules(Arc<RuleSet>),
+    /// The target needs everything again.
+    Reseed(NamespacedName),
+    /// The target needs these objects again.
+    Objects(NamespacedName, Vec<ResourceId>),
+}
+
+/// One watch of one type.
+#[derive(Debug)]
+pub struct Stream {
+    kind: Arc<ResourceType>,
+    api: Api<RawObject>,
+    pool: Arc<Pool>,
+    /// Bounds the lists that run at the same time: the API server answers more with 429.
+    lists: Arc<Semaphore>,
+    listing: Option<OwnedSemaphorePermit>,
+    intake: Intake,
+}
+
+impl Stream {
+    /// A watch of `kind` in `scope`, for those that `rules` names.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        kind: &Arc<ResourceType>,
+        scope: &WatchScope,
+        pool: Arc<Pool>,
+        lists: Arc<Semaphore>,
+        intake: Intake,
+    ) -> Self {
+        let resource = api_resource(kind);
+        let api = match scope {
+            WatchScope::All => Api::all_with(client, &resource),
+            WatchScope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
+        };
+        Self { kind: Arc::clone(kind), api, pool, lists, listing: None, intake }
+    }
+
+    /// Watches until nobody commands any more.
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let config = watcher::Config::default().page_size(PAGE);
+            let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
+            loop {
+                tokio::select! {
+                    biased;
+                    command = commands.recv() => {
+                        let Some(command) = command else { return };
+                        if self.obey(command).await {
+                            break;
+                        }
+                    }
+                    Some(event) = events.next() => self.take(event).await,
+                }
+            }
+        }
+    }
+
+    /// Carries out a command; returns whether the watch has to start again with a list.
+    async fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Rules(rules) => self.intake.set_rules(rules),
+            Command::Reseed(target) => self.intake.unseed(&target),
+            Command::Objects(target, ids) => {
+                for id in ids {
+                    self.fetch(&target, &id).await;
+                }
+                false
+            }
+        }
+    }
+
+    async fn fetch(&self, target: &NamespacedName, id: &ResourceId) {
+        let api = match &id.name.namespace {
+            Some(namespace) => {
+                Api::namespaced_with(self.api.clone().into_client(), namespace, &api_resource(&self.kind))
+            }
+            None => self.api.clone(),
+        };
+        match api.get_opt(&id.name.name).await {
+            Ok(Some(object)) => {
+                let object: RawObject = object;
+                self.deliver(self.intake.asked_for(&object, target).into_iter().collect()).await;
+            }
+            // Its deletion comes, or came, by the watch.
+            Ok(None) => {}
+            Err(error) => tracing::warn!(object = %id, %target, %error, "Object cannot be read again"),
+        }
+    }
+
+    async fn take(&mut self, event: Result<watcher::Event<RawObject>, watcher::Error>) {
+        let now = Instant::now();
+        let deliveries = match event {
+            Ok(watcher::Event::Init) => {
+                // The semaphore is never closed.
+                self.listing = Arc::clone(&self.lists).acquire_owned().await.ok();
+                self.intake.begin()
+            }
+            Ok(watcher::Event::InitApply(object)) => self.intake.listed(&object, now),
+            Ok(watcher::Event::InitDone) => {
+                self.listing = None;
+                let deliveries = self.intake.end();
+                tracing::info!(kind = %self.kind, objects = self.intake.len(), "List is complete");
+                deliveries
+            }
+            Ok(watcher::Event::Apply(object)) => self.intake.applied(&object, now),
+            Ok(watcher::Event::Delete(object)) => self.intake.deleted(&object, now),
+            Err(error) => {
+                self.listing = None;
+                tracing::warn!(kind = %self.kind, %error, "Watch failed; it is tried again");
+                return;
+            }
+        };
+        self.deliver(deliveries).await;
+    }
+
+    async fn deliver(&self, deliveries: Vec<Delivery>) {
+        for Delivery { target, message } in deliveries {
+            // Without a worker the target is on its way out; a new one asks for everything.
+            let Some(mailbox) = self.pool.mailbox(&target.branch) else { continue };
+            match message {
+                Message::Change(change) => mailbox.send(*change),
+                seed => mailbox.send_seed(seed).await,
+            }
+        }
+    }
+}
+
+fn api_resource(kind: &ResourceType) -> ApiResource {
+    ApiResource {
+        group: kind.group.clone(),
+        version: kind.version.clone(),
+        api_version: kind.api_version(),
+        kind: kind.kind.clone(),
+        plural: kind.resource.clone(),
+    }
+}

@@ -1,0 +1,16 @@
+//! The validating admission webhook: it always allows, and remembers who asked for what.
+//!
+//! It does no I/O but its own connections, and nothing that it is told causes anything: a request only
+//! becomes a [`Record`](crate::attribution::Record), which may later name the author of a change that a
+//! watch proves. Whatever goes wrong here, the API server goes on without an answer.
+
+pub mod admission;
+pub mod certificates;
+mod connection;
+pub mod server;
+#[cfg(test)]
+mod server_tests;
+
+pub use admission::{Decoded, MalformedReview, decode};
+pub use certificates::{CertificateError, Serving, issue};
+pub use server::{Limits, serve};

@@ -1,0 +1,13 @@
+//! Every test that needs a real part: an API server, a Git remote, the built binary.
+
+// A test that cannot go on has failed, and a panic says where.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod git_engine;
+mod harness;
+mod inventory;
+mod layers;
+mod main_job;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,16 @@
+//! The real parts that the tests and the benchmark run against, all on loopback and all gone afterwards:
+//! a Kubernetes control plane, a smart-HTTP Git remote, and processes that cannot outlive us.
+
+// Compiled into the integration binary and into examples; each uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod certificates;
+pub(crate) mod control_plane;
+pub(crate) mod git_cgi;
+pub(crate) mod git_server;
+pub(crate) mod operator;
+pub(crate) mod poll;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod remote_repo;
+pub(crate) mod scratch;

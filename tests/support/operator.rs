@@ -1,0 +1,197 @@
+//! The operator as a process, the way it runs in production, and a mirrored namespace to try it on.
+
+use super::control_plane::ControlPlane;
+use super::git_server::GitServer;
+use super::poll::eventually;
+use super::ports::free_port;
+use super::process::Process;
+use super::remote_repo::{CommitInfo, RemoteRepo};
+use super::scratch::ScratchDir;
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use std::process::Command;
+use std::time::Duration;
+
+/// Far longer than anything takes that works.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// How the operator commits what nobody is proven to have done.
+pub(crate) const COMMITTER: &str = "GitOps Reverser";
+
+/// A running operator. Dropping it kills it; [`Operator::terminate`] asks it to leave.
+pub(crate) struct Operator {
+    process: Process,
+}
+
+impl Operator {
+    /// Installs the custom resource definitions and starts the operator with `extra` arguments; its clones live in
+    /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
+    pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
+        let binary = std::env::var("GITOPS_REVERSER_BIN").ok();
+        let binary = binary.as_deref().or(option_env!("CARGO_BIN_EXE_gitops-reverser"));
+        let binary = binary.context("GITOPS_REVERSER_BIN does not name the operator's binary")?;
+        install_definitions(cluster, binary).await?;
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        command
+            .arg("run")
+            .args(["--allow-insecure-transports", "--push-min-spacing=100ms"])
+            .arg(format!("--work-dir={}", work_dir.path().join("clones").display()))
+            .arg(format!("--webhook-listen=127.0.0.1:{port}"))
+            .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
+            .args(extra)
+            .env("KUBECONFIG", cluster.kubeconfig());
+        Ok(Self { process: Process::start("operator", &command, work_dir)? })
+    }
+
+    /// Asks the operator to leave, and waits until it has.
+    pub(crate) async fn terminate(self) -> Result<()> {
+        let killed = Command::new("kill").args(["-s", "TERM", &self.process.pid().to_string()]).status()?;
+        ensure!(killed.success(), "the operator cannot be signalled; {}", self.process.log_tail());
+        eventually(SOON, "the operator to leave", async || Ok(self.process.exit_code()?)).await.and_then(|code| {
+            ensure!(code == 0, "the operator left with exit code {code}; {}", self.process.log_tail());
+            Ok(())
+        })
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.process.log()).unwrap_or_default()
+    }
+}
+
+async fn install_definitions(cluster: &ControlPlane, binary: &str) -> Result<()> {
+    let definitions = Command::new(binary).arg("crds").output()?;
+    ensure!(definitions.status.success(), "the definitions cannot be printed: {definitions:?}");
+    apply(cluster, &String::from_utf8(definitions.stdout)?).await?;
+    let mut wait = cluster.kubectl();
+    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "crd"]);
+    let kinds = ["gitproviders", "gittargets", "watchrules", "clusterwatchrules"];
+    let waited = wait.args(kinds.map(|kind| format!("{kind}.configbutler.ai"))).output().await?;
+    ensure!(waited.status.success(), "the definitions are not established: {waited:?}");
+    Ok(())
+}
+
+/// Applies `manifests` as `admin`, with kubectl.
+pub(crate) async fn apply(cluster: &ControlPlane, manifests: &str) -> Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut kubectl = cluster.kubectl();
+    kubectl.args(["apply", "--server-side", "-f", "-"]).stdin(std::process::Stdio::piped());
+    let mut child = kubectl.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("kubectl has no input")?;
+    stdin.write_all(manifests.as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "kubectl apply failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// A namespace whose objects of some types are mirrored to a repository of its own.
+pub(crate) struct Mirror {
+    /// The namespace.
+    pub(crate) namespace: String,
+    /// The Git server.
+    pub(crate) server: GitServer,
+    /// The repository; the branch is `main`, the folder `live`.
+    pub(crate) repo: RemoteRepo,
+}
+
+impl Mirror {
+    /// Makes the namespace, and what mirrors its objects of the types `resources`.
+    pub(crate) async fn start(cluster: &ControlPlane, prefix: &str, resources: &[&str]) -> Result<Self> {
+        let mirror = Self::prepare(cluster, prefix).await?;
+        apply(cluster, &mirror.configuration(resources)).await?;
+        mirror.ready(cluster).await?;
+        Ok(mirror)
+    }
+
+    /// Makes the namespace and the repository only.
+    pub(crate) async fn prepare(cluster: &ControlPlane, prefix: &str) -> Result<Self> {
+        let server = GitServer::start().await?;
+        let repo = server.create_repo(prefix);
+        let namespace = cluster.namespace(prefix).await?;
+        // Made by a controller in every namespace: to be there before anything is counted.
+        let maps: Api<ConfigMap> = Api::namespaced(cluster.client().await?, &namespace);
+        eventually(SOON, "the namespace to be complete", async || Ok(maps.get_opt("kube-root-ca.crt").await?)).await?;
+        Ok(Self { namespace, server, repo })
+    }
+
+    /// The four objects that mirror the namespace.
+    pub(crate) fn configuration(&self, resources: &[&str]) -> String {
+        let Self { namespace, server, repo } = self;
+        format!(
+            r"
+apiVersion: v1
+kind: Secret
+metadata: {{name: git, namespace: {namespace}}}
+stringData: {{username: {user}, password: {password}}}
+---
+apiVersion: configbutler.ai/v1alpha1
+kind: GitProvider
+metadata: {{name: git, namespace: {namespace}}}
+spec:
+  url: {url}
+  secretRef: {{name: git}}
+  allowedBranches: [main]
+  push: {{interval: 200ms}}
+---
+apiVersion: configbutler.ai/v1alpha1
+kind: GitTarget
+metadata: {{name: live, namespace: {namespace}}}
+spec:
+  providerRef: {{name: git}}
+  branch: main
+  baseFolder: live
+---
+apiVersion: configbutler.ai/v1alpha1
+kind: WatchRule
+metadata: {{name: all, namespace: {namespace}}}
+spec:
+  sinkRef: {{name: live}}
+  rules: [{{resources: [{resources}]}}]
+",
+            user = server.user(),
+            password = server.password(),
+            url = repo.url(),
+            resources = resources.join(", "),
+        )
+    }
+
+    /// Waits until target and rule are ready, as a user would.
+    pub(crate) async fn ready(&self, cluster: &ControlPlane) -> Result<()> {
+        let mut wait = cluster.kubectl();
+        wait.args(["wait", "--namespace", &self.namespace, "--for=condition=Ready", "--timeout=60s"]);
+        let output = wait.args(["gittarget/live", "watchrule/all"]).output().await?;
+        ensure!(output.status.success(), "the mirror is not ready: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// The file of the config map `name`.
+    pub(crate) fn config_map(&self, name: &str) -> String {
+        format!("live/core/v1/configmaps/{}/{name}.yaml", self.namespace)
+    }
+
+    /// The commits that touch `path`, oldest first.
+    pub(crate) fn history(&self, path: &str) -> Vec<CommitInfo> {
+        let Some(_) = self.repo.head("main") else { return Vec::new() };
+        let touches = |commit: &CommitInfo| commit.changes.iter().any(|(_, changed)| changed == path);
+        self.repo.log("main").into_iter().filter(touches).collect()
+    }
+
+    /// Waits until exactly `count` commits touch `path`; more are an error.
+    pub(crate) async fn commits(&self, path: &str, count: usize) -> Result<Vec<CommitInfo>> {
+        eventually(SOON, &format!("{count} commits of {path}"), async || {
+            let history = self.history(path);
+            if history.len() > count {
+                return Ok(Some(Err(anyhow::anyhow!("{} commits instead of {count}: {history:#?}", history.len()))));
+            }
+            Ok((history.len() == count).then_some(Ok(history)))
+        })
+        .await?
+    }
+}
