@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
     doc = "Which objects of the whole cluster are mirrored, and the target that they are written to.",
     shortname = "cwr",
     category = "reverser",
-    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "TARGET", type_ = "string", json_path = ".spec.sinkRef.name"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"READY", "type":"string", "jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"REASON", "type":"string", "jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"TARGET", "type":"string", "jsonPath":".spec.sinkRef.name"}"#,
+    printcolumn = r#"{"name":"AGE", "type":"date", "jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterWatchRuleSpec {

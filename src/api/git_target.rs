@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
     doc = "The branch and the folder of a repository that rules write to.",
     shortname = "gitt",
     category = "reverser",
-    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "BRANCH", type_ = "string", json_path = ".spec.branch"),
-    printcolumn(name = "FOLDER", type_ = "string", json_path = ".spec.baseFolder"),
-    printcolumn(name = "LAST COMMIT", type_ = "string", json_path = ".status.lastCommit"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"READY", "type":"string", "jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"REASON", "type":"string", "jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"BRANCH", "type":"string", "jsonPath":".spec.branch"}"#,
+    printcolumn = r#"{"name":"FOLDER", "type":"string", "jsonPath":".spec.baseFolder"}"#,
+    printcolumn = r#"{"name":"LAST COMMIT", "type":"string", "jsonPath":".status.lastCommit"}"#,
+    printcolumn = r#"{"name":"AGE", "type":"date", "jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GitTargetSpec {

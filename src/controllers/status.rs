@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -70,23 +70,29 @@ fn next(before: &Reported, generation: i64, outcome: &Outcome, now: Timestamp) -
     (next != *before).then_some(next)
 }
 
-/// What was written to a resource of which the watch has shown no newer version yet.
+/// What was written to a resource, as long as the watch shows it as it was before or as it became thereby.
 #[derive(Debug)]
 struct Written {
-    over: String,
+    before: String,
+    after: String,
     reported: Reported,
+}
+
+impl Written {
+    fn concerns(&self, observed: &Observed) -> bool {
+        observed.resource_version == self.before || observed.resource_version == self.after
+    }
 }
 
 struct Patched {
     key: ObjectKey,
-    written: Written,
-    result: Result<(), PatchError>,
+    result: Result<Written, PatchError>,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum PatchError {
     #[error("{0}")]
-    Request(#[from] kube::Error),
+    Request(kube::Error),
     #[error("the API server did not answer in {} s", DEADLINE.as_secs())]
     Deadline,
 }
@@ -129,7 +135,7 @@ impl Writer {
         });
         self.wanted = wanted.collect();
         // Once the watch shows another version, that is the truth.
-        self.written.retain(|key, written| observed.get(key).is_some_and(|seen| seen.resource_version == written.over));
+        self.written.retain(|key, written| observed.get(key).is_some_and(|seen| written.concerns(seen)));
         self.failures.retain(|key, _| observed.contains_key(key));
     }
 
@@ -163,22 +169,22 @@ impl Writer {
                     self.wanted.remove(&key);
                 }
                 Some(reported) => {
-                    let written = Written { over: observed.resource_version.clone(), reported };
+                    let before = observed.resource_version.clone();
                     self.busy.insert(key.clone());
-                    self.in_flight.push(patch(self.client.clone(), key, written).boxed());
+                    self.in_flight.push(patch(self.client.clone(), key, before, reported).boxed());
                 }
             }
         }
     }
 
     fn finish(&mut self, patched: Patched, now: Instant) {
-        let Patched { key, written, result } = patched;
+        let Patched { key, result } = patched;
         self.busy.remove(&key);
         match result {
-            Ok(()) => {
+            Ok(written) => {
                 self.failures.remove(&key);
-                // A version that came in meanwhile may be older or newer than the patch: then look at it again.
-                if self.wanted.get(&key).is_none_or(|(observed, _)| observed.resource_version == written.over) {
+                // Another version that came in meanwhile may be older or newer than the patch: then look again.
+                if self.wanted.get(&key).is_none_or(|(observed, _)| written.concerns(observed)) {
                     self.written.insert(key, written);
                 }
             }
@@ -203,7 +209,7 @@ fn backoff() -> ExponentialBackoff {
         .build()
 }
 
-async fn patch(client: Client, key: ObjectKey, written: Written) -> Patched {
+async fn patch(client: Client, key: ObjectKey, before: String, reported: Reported) -> Patched {
     let resource = match key.kind {
         Kind::GitProvider => resource::<GitProvider>(),
         Kind::GitTarget => resource::<GitTarget>(),
@@ -214,14 +220,15 @@ async fn patch(client: Client, key: ObjectKey, written: Written) -> Patched {
         "" => Api::all_with(client, &resource),
         namespace => Api::namespaced_with(client, namespace, &resource),
     };
-    let body = Patch::Merge(body(&written.reported));
+    let body = Patch::Merge(body(&reported));
     let parameters = PatchParams::default();
     let request = api.patch_status(&key.name, &parameters, &body);
     let result = match tokio::time::timeout(DEADLINE, request).await {
-        Ok(answer) => answer.map(|_| ()).map_err(PatchError::from),
+        Ok(Ok(answer)) => Ok(Written { before, after: answer.resource_version().unwrap_or_default(), reported }),
+        Ok(Err(error)) => Err(PatchError::Request(error)),
         Err(_) => Err(PatchError::Deadline),
     };
-    Patched { key, written, result }
+    Patched { key, result }
 }
 
 fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {

@@ -249,6 +249,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn operations_narrow_what_is_mirrored() {
+        use crate::resource::{Operation, Operations};
+        let (create, delete) = (Operations::NONE.with(Operation::Create), Operations::NONE.with(Operation::Delete));
+        let table = [
+            (json!([]), Operations::ALL),
+            (json!(["*"]), Operations::ALL),
+            (json!(["CREATE", "*"]), Operations::ALL),
+            (json!(["CREATE"]), create),
+            (json!(["CREATE", "DELETE"]), create.union(delete)),
+        ];
+        for (operations, expected) in table {
+            let rule = json!({"rules": [{"resources": ["secrets"], "operations": operations}]});
+            let compiled = compile_rules(&[mk_rule("ns", "r", 0, rule)], &[]);
+            let secrets = mk_catalog().versions("secrets", "")[0].clone();
+            assert_eq!(compiled.set.routes(&secrets)[0].operations, expected, "{operations}");
+        }
+    }
+
+    #[test]
     fn a_rule_without_rules_gets_the_preset() {
         let compiled = compile_rules(&[mk_rule("ns", "r", 0, json!({}))], &[]);
         let from_ns = ["v1/configmaps", "v1/secrets", "apps/v1/deployments", "rbac.authorization.k8s.io/v1/roles"];

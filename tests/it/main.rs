@@ -3,6 +3,7 @@
 // A test that cannot go on has failed, and a panic says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod git_engine;
 mod harness;
 mod inventory;

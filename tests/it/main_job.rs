@@ -1,8 +1,9 @@
 //! The main job, with every part real: an API server, the operator's process, a smart-HTTP remote.
 
-use crate::support::control_plane::{self, ControlPlane};
+use crate::support::control_plane::ControlPlane;
+use crate::support::denier::Denier;
 use crate::support::git_server::Fault;
-use crate::support::operator::{COMMITTER, Mirror, Operator, SOON, apply};
+use crate::support::operator::{COMMITTER, Mirror, Operator, SOON, apply, shared};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::CommitInfo;
 use crate::support::scratch::ScratchDir;
@@ -11,20 +12,6 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use tokio::sync::OnceCell;
-
-/// The operator that most tests share, in the control plane that all share.
-async fn shared() -> &'static ControlPlane {
-    static OPERATOR: OnceCell<(Operator, ScratchDir)> = OnceCell::const_new();
-    let cluster = control_plane::shared().await.unwrap();
-    OPERATOR
-        .get_or_init(|| async {
-            let work_dir = ScratchDir::new().unwrap();
-            (Operator::start(cluster, &work_dir, &[]).await.unwrap(), work_dir)
-        })
-        .await;
-    cluster
-}
 
 async fn config_maps(cluster: &ControlPlane, user: &str, mirror: &Mirror) -> Api<ConfigMap> {
     Api::namespaced(cluster.client_as(user).await.unwrap(), &mirror.namespace)
@@ -56,7 +43,7 @@ fn trailer<'a>(commit: &'a CommitInfo, key: &str) -> Option<&'a str> {
 
 #[tokio::test]
 async fn every_change_is_one_commit_by_its_user() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::start(cluster, "main-job", &["configmaps"]).await.unwrap();
     create(cluster, "alice", &mirror, "web", "1").await;
     update(cluster, "bob@example.com", &mirror, "web", "2").await;
@@ -93,7 +80,7 @@ async fn every_change_is_one_commit_by_its_user() {
 
 #[tokio::test]
 async fn what_was_there_before_is_seeded_by_the_committer() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::prepare(cluster, "seed").await.unwrap();
     create(cluster, "alice", &mirror, "early", "1").await;
     apply(cluster, &mirror.configuration(&["configmaps"])).await.unwrap();
@@ -104,7 +91,7 @@ async fn what_was_there_before_is_seeded_by_the_committer() {
 
 #[tokio::test]
 async fn status_writes_no_ops_and_dry_runs_make_no_commit() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::start(cluster, "quiet", &["configmaps", "deployments"]).await.unwrap();
     create(cluster, "alice", &mirror, "web", "1").await;
     update(cluster, "bob", &mirror, "web", "1").await;
@@ -142,8 +129,43 @@ async fn status_writes_no_ops_and_dry_runs_make_no_commit() {
 }
 
 #[tokio::test]
+async fn who_was_denied_is_never_an_author() {
+    let cluster = shared().await.unwrap();
+    let mirror = Mirror::start(cluster, "denied", &["configmaps"]).await.unwrap();
+    create(cluster, "alice", &mirror, "web", "0").await;
+    let denier = Denier::start(cluster, &mirror.namespace, "mallory").await.unwrap();
+    let path = mirror.config_map("web");
+    let denied = config_maps(cluster, "mallory", &mirror).await;
+    let attempt = async |value: &str| {
+        let patch = Patch::Merge(json!({"data": {"key": value}}));
+        denied.patch("web", &PatchParams::default(), &patch).await.is_err()
+    };
+    eventually(SOON, "the denier to be called", async || {
+        Ok((attempt("denied").await && denier.denied() > 0).then_some(()))
+    })
+    .await
+    .unwrap();
+    assert!(denied.delete("web", &DeleteParams::default()).await.is_err());
+    // Another content on the version that mallory was denied to change, then the very content that was denied.
+    for value in ["1", "2"] {
+        assert!(attempt("2").await);
+        update(cluster, "bob", &mirror, "web", value).await;
+    }
+    let log = mirror.commits(&path, 3).await.unwrap();
+    let authors: Vec<&str> = log.iter().map(|commit| commit.author_name.as_str()).collect();
+    assert_eq!(authors[..2], ["alice", "bob"], "{log:#?}");
+    assert!(["bob", COMMITTER].contains(&authors[2]), "{log:#?}");
+    assert!(attempt("3").await && denied.create(&PostParams::default(), &config_map("new", "1")).await.is_err());
+    delete(cluster, "carol", &mirror, "web").await;
+    let log = mirror.commits(&path, 4).await.unwrap();
+    assert_eq!(log[3].author_name, "carol");
+    assert!(mirror.history(&mirror.config_map("new")).is_empty());
+    assert!(mirror.repo.log("main").iter().all(|commit| commit.author_name != "mallory"));
+}
+
+#[tokio::test]
 async fn a_foreign_commit_is_kept_and_ours_lands_on_top() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::start(cluster, "foreign", &["configmaps"]).await.unwrap();
     create(cluster, "alice", &mirror, "web", "1").await;
     let path = mirror.config_map("web");
@@ -159,7 +181,7 @@ async fn a_foreign_commit_is_kept_and_ours_lands_on_top() {
 
 #[tokio::test]
 async fn changes_made_while_the_remote_is_down_arrive_afterwards() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::start(cluster, "outage", &["configmaps"]).await.unwrap();
     create(cluster, "alice", &mirror, "web", "0").await;
     let path = mirror.config_map("web");
@@ -182,7 +204,7 @@ async fn changes_made_while_the_remote_is_down_arrive_afterwards() {
 
 #[tokio::test]
 async fn a_cluster_rule_mirrors_cluster_scoped_objects_and_all_namespaces() {
-    let cluster = shared().await;
+    let cluster = shared().await.unwrap();
     let mirror = Mirror::prepare(cluster, "platform").await.unwrap();
     let namespace = &mirror.namespace;
     let sink = format!("sinkRef: {{name: live, namespace: {namespace}}}");

@@ -1,6 +1,6 @@
 //! The operator as a process, the way it runs in production, and a mirrored namespace to try it on.
 
-use super::control_plane::ControlPlane;
+use super::control_plane::{self, ControlPlane};
 use super::git_server::GitServer;
 use super::poll::eventually;
 use super::ports::free_port;
@@ -12,15 +12,31 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use std::process::Command;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// Far longer than anything takes that works.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How the operator commits what nobody is proven to have done.
 pub(crate) const COMMITTER: &str = "GitOps Reverser";
 
+/// The control plane that all tests of this binary share, with one operator in it.
+pub(crate) async fn shared() -> Result<&'static ControlPlane> {
+    static OPERATOR: OnceCell<(Operator, ScratchDir)> = OnceCell::const_new();
+    let cluster = control_plane::shared().await?;
+    let start = || async {
+        let work_dir = ScratchDir::new()?;
+        let operator = Operator::start(cluster, &work_dir, &[]).await?;
+        anyhow::Ok((operator, work_dir))
+    };
+    OPERATOR.get_or_try_init(start).await?;
+    Ok(cluster)
+}
+
 /// A running operator. Dropping it kills it; [`Operator::terminate`] asks it to leave.
 pub(crate) struct Operator {
     process: Process,
+    /// What an earlier operator logged in the same place, in bytes.
+    logged_before: usize,
 }
 
 impl Operator {
@@ -41,7 +57,10 @@ impl Operator {
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
             .args(extra)
             .env("KUBECONFIG", cluster.kubeconfig());
-        Ok(Self { process: Process::start("operator", &command, work_dir)? })
+        let log = work_dir.path().join("operator.log");
+        let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
+        let process = Process::start("operator", &command, work_dir)?;
+        Ok(Self { process, logged_before: usize::try_from(logged_before)? })
     }
 
     /// Asks the operator to leave, and waits until it has.
@@ -61,7 +80,8 @@ impl Operator {
 
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.process.log()).unwrap_or_default()
+        let log = std::fs::read(self.process.log()).unwrap_or_default();
+        String::from_utf8_lossy(log.get(self.logged_before..).unwrap_or_default()).into_owned()
     }
 }
 
