@@ -151,7 +151,8 @@ impl Operator {
                     // Whoever waits to hear that it is over is gone only when everything is.
                     stop_webhook.take().map(|stop| stop.send(()));
                 }
-                Ok((_, ended)) => ended?,
+                // One stopped part makes others end; only what is not pushed would be a loss.
+                Ok((name, ended)) => tracing::debug!(name, ?ended, "Ended"),
                 Err(error) if error.is_cancelled() => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,7 +1,7 @@
 //! The values that cross from the watch plane to git, and the request that goes back.
 
 use crate::attribution::Verdict;
-use crate::resource::{NamespacedName, Operations, RepoPath, ResourceId, ResourceType};
+use crate::resource::{BaseFolder, NamespacedName, Operations, RepoPath, ResourceId, ResourceType};
 use crate::sanitize::Manifest;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub struct ObjectVersion {
 pub struct SeedScope {
     /// The target.
     pub target: NamespacedName,
+    /// Its folder.
+    pub folder: BaseFolder,
     /// The type.
     pub kind: Arc<ResourceType>,
     /// The only namespace that the list covers; `None`: all of them, or a cluster-scoped type.

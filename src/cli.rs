@@ -17,7 +17,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the operator.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
 }

@@ -4,15 +4,21 @@ use super::secret::SecretState;
 use crate::git::spec::{BranchSpec, Identity, PushPolicy};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
-use crate::rules::{Compiled, Repository};
+use crate::rules::{Compiled, Repository, Target};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The targets that every worker in `statuses` reports as ready.
 #[must_use]
-pub fn ready(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<(BranchKey, NamespacedName)> {
-    let states = statuses.iter().flat_map(|(key, status)| status.targets.iter().map(move |target| (key, target)));
-    let ready = states.filter(|(_, (_, state))| **state == TargetState::Ready);
-    ready.map(|(key, (name, _))| (key.clone(), name.clone())).collect()
+pub fn ready(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<Target> {
+    let targets = statuses.iter().flat_map(|(key, status)| status.targets.iter().map(move |target| (key, target)));
+    let ready = targets.filter(|(_, (_, status))| status.state == TargetState::Ready);
+    ready
+        .map(|(key, (name, status))| Target {
+            name: name.clone(),
+            branch: key.clone(),
+            base_folder: status.folder.clone(),
+        })
+        .collect()
 }
 
 /// The branches that usable targets write. A repository whose credentials are not at hand has none.
@@ -62,6 +68,7 @@ pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
     use crate::git::spec::BasicAuth;
+    use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
@@ -143,8 +150,14 @@ pub(super) mod tests {
         let compiled = mk_compiled(&mk_snapshot());
         let (a, b) = (NamespacedName::new("ns", "a"), NamespacedName::new("ns", "b"));
         let key = compiled.targets[&a].branch.clone();
-        let targets = [(a.clone(), TargetState::Ready), (b, TargetState::Refused("no".into()))].into();
+        let mk_status = |name: &NamespacedName, state| {
+            (name.clone(), TargetStatus { folder: compiled.targets[name].base_folder.clone(), state })
+        };
+        let targets = [mk_status(&a, TargetState::Ready), mk_status(&b, TargetState::Refused("no".into()))].into();
         let status = BranchStatus { targets, ..BranchStatus::default() };
-        assert_eq!(ready(&HashMap::from([(key.clone(), status)])), HashSet::from([(key, a)]));
+        assert_eq!(
+            ready(&HashMap::from([(key.clone(), status)])),
+            HashSet::from([Target::clone(&compiled.targets[&a])])
+        );
     }
 }

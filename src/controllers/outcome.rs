@@ -166,7 +166,8 @@ fn target(
     if let RemoteState::Failed(failure) = &branch.remote {
         return Ready::no(failure.reason, &failure.message);
     }
-    match (branch.targets.get(&target.name), &branch.remote) {
+    let status = branch.targets.get(&target.name).filter(|status| status.folder == target.base_folder);
+    match (status.map(|status| &status.state), &branch.remote) {
         (Some(TargetState::Refused(reason)), _) => Ready::no("FolderRefused", reason),
         (Some(TargetState::Ready), RemoteState::Available) => Ready::yes("changes are written to the branch"),
         _ => Ready::wait("the branch is being fetched"),
@@ -187,6 +188,7 @@ mod tests {
     use super::*;
     use crate::git::spec::BasicAuth;
     use crate::git::status::RemoteFailure;
+    use crate::git::status::TargetStatus;
     use crate::resource::Oid;
     use serde_json::json;
 
@@ -255,9 +257,13 @@ mod tests {
             let compiled = mk_compiled(&snapshot);
             let name = NamespacedName::new("ns", "a");
             let known = branch.is_some();
+            let folder = &compiled.targets[&name].base_folder;
             let status = branch.map(|(remote, target)| BranchStatus {
                 remote,
-                targets: target.map(|target| (name.clone(), target)).into_iter().collect(),
+                targets: target
+                    .map(|state| (name.clone(), TargetStatus { folder: folder.clone(), state }))
+                    .into_iter()
+                    .collect(),
                 pushed: Some(tip.parse::<Oid>().unwrap()),
                 unpushed: 0,
             });

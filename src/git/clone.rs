@@ -1,6 +1,6 @@
 //! One branch's clone: a bare, shallow repository without old blobs, in a folder that a person recognises.
 //!
-//! `refs/heads/<branch>` is the journal's tip, [`BASE`] the last commit that the remote is known to have.
+//! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
 use super::cli::{Git, GitCommand, GitError};
 use super::commit::Commit;

@@ -46,11 +46,11 @@ impl PushSchedule {
         }
     }
 
-    /// Takes over a changed policy; a waiting retry is forgotten, since what it waited for may have been mended.
-    pub fn set_policy(&mut self, policy: PushPolicy) {
+    /// Takes over a changed policy. What waits for a retry goes now, since its cause may have been mended.
+    pub fn set_policy(&mut self, policy: PushPolicy, now: Instant) {
         self.interval = policy.interval.min(self.ceiling);
         self.max_commits = policy.max_commits;
-        self.retry_at = None;
+        self.retry_at = self.retry_at.map(|_| now);
     }
 
     /// How many commits wait.
@@ -188,6 +188,8 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000, 8_000]);
         schedule.failed(false, 0.0, start);
         assert_eq!(schedule.due(), Some(start + Duration::from_secs(45)));
+        schedule.set_policy(PushPolicy { interval: MINUTE, max_commits: 20 }, start);
+        assert_eq!(schedule.due(), Some(start), "a changed policy, or a changed Secret, is tried at once");
         schedule.succeeded(0, start);
         assert_eq!(schedule.due(), None);
         schedule.committed(1, start);

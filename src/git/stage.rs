@@ -94,7 +94,7 @@ impl Stage {
 
     /// Takes over the targets and the committer. The index must be loaded anew when folders changed.
     pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, BaseFolder>, committer: Identity) {
-        self.seeds.retain(|scope, _| targets.contains_key(&scope.target));
+        self.seeds.retain(|scope, _| targets.get(&scope.target) == Some(&scope.folder));
         self.targets = targets;
         self.committer = committer;
     }
@@ -147,7 +147,9 @@ impl Stage {
             Message::Change(change) => self.change(*change, now),
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
-                self.seeds.insert(scope, Seed::default());
+                if self.targets.get(&scope.target) == Some(&scope.folder) {
+                    self.seeds.insert(scope, Seed::default());
+                }
             }
             Message::SeedItem(scope, item) => self.seed_item(&scope, item),
             Message::SeedKeep(scope, path) => {
@@ -161,7 +163,8 @@ impl Stage {
     }
 
     fn change(&mut self, change: Change, now: Now) {
-        if !self.targets.contains_key(&change.target) {
+        // Whatever comes, nothing outside of the target's folder is touched.
+        if !self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path)) {
             return;
         }
         let present = self.index.get(&change.path);
@@ -202,7 +205,7 @@ impl Stage {
         let present = self.index.get(&item.path);
         let operation = if present.is_some() { Operation::Update } else { Operation::Create };
         let wanted = present != Some(oid) && item.operations.contains(operation) && !self.is_blocked(&item.path);
-        let Some(seed) = self.seeds.get_mut(scope) else { return };
+        let Some(seed) = self.seeds.get_mut(scope).filter(|_| scope.folder.contains(&item.path)) else { return };
         if wanted {
             self.blob_bytes += item.manifest.len();
             self.blobs.push(item.manifest);
@@ -213,11 +216,12 @@ impl Stage {
 
     fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: bool) -> Option<Sweep> {
         let seed = self.seeds.remove(&scope)?;
-        let base = self.targets.get(&scope.target)?;
-        let folder = layout::folder_of(base, &scope.kind, scope.namespace.as_deref());
+        let folder = layout::folder_of(&scope.folder, &scope.kind, scope.namespace.as_deref());
         let orphans = self.index.below(&folder).filter(|(path, _)| sweep && !seed.seen.contains(*path));
         let candidates = orphans
-            .filter_map(|(path, oid)| Some((path.clone(), oid, layout::object_at(base, &scope.kind, path.as_str())?)))
+            .filter_map(|(path, oid)| {
+                Some((path.clone(), oid, layout::object_at(&scope.folder, &scope.kind, path.as_str())?))
+            })
             .collect();
         Some(Sweep { writes: seed.writes, candidates, scope })
     }

@@ -1,6 +1,6 @@
 //! What a branch's worker tells the controllers.
 
-use crate::resource::{NamespacedName, Oid};
+use crate::resource::{BaseFolder, NamespacedName, Oid};
 use std::collections::BTreeMap;
 
 /// The state of one branch's worker.
@@ -9,7 +9,7 @@ pub struct BranchStatus {
     /// Whether the remote can be read and written, as far as is known.
     pub remote: RemoteState,
     /// The targets whose folder is indexed, so that changes for them can be taken; with the reason why not.
-    pub targets: BTreeMap<NamespacedName, TargetState>,
+    pub targets: BTreeMap<NamespacedName, TargetStatus>,
     /// The tip of the branch on the remote, once known.
     pub pushed: Option<Oid>,
     /// Commits made here that are not on the remote yet.
@@ -36,6 +36,15 @@ pub struct RemoteFailure {
     pub reason: &'static str,
     /// One sentence: what happened, and what to do.
     pub message: String,
+}
+
+/// The state of one target of the branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Its folder. A target that was deleted and made anew may have another.
+    pub folder: BaseFolder,
+    /// Whether that folder can be written.
+    pub state: TargetState,
 }
 
 /// Whether one target of the branch can be written.

@@ -12,9 +12,9 @@ use super::remote::{self, Remote, RemoteResult};
 use super::schedule::PushSchedule;
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage, Sweep};
-use super::status::{BranchStatus, RemoteState, TargetState};
+use super::status::{BranchStatus, RemoteState, TargetState, TargetStatus};
 use crate::change::Resync;
-use crate::resource::{NamespacedName, Oid, RepoPath, ResourceId};
+use crate::resource::{BaseFolder, NamespacedName, Oid, RepoPath, ResourceId};
 use crate::sanitize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -306,17 +306,17 @@ impl Worker {
     async fn respec(&mut self) {
         self.seal().await;
         self.spec = self.channels.spec.borrow_and_update().clone();
-        self.schedule.set_policy(self.spec.push);
+        self.schedule.set_policy(self.spec.push, Instant::now());
         self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
         self.load_index().await;
-        let state = |folder| match self.stage.index().obstacle_to_folder(folder) {
+        let state = |folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
             Some(obstacle) => TargetState::Refused(format!(
                 "{obstacle:?} on the branch is no folder, so nothing can be written below it; remove it or choose another spec.baseFolder"
             )),
             None => TargetState::Ready,
         };
-        let targets: BTreeMap<NamespacedName, TargetState> =
-            self.spec.targets.iter().map(|(name, folder)| (name.clone(), state(folder))).collect();
+        let status = |folder: &BaseFolder| TargetStatus { folder: folder.clone(), state: state(folder) };
+        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(folder))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 

@@ -81,6 +81,12 @@ impl BaseFolder {
         if &*self.0 == "." { String::new() } else { format!("{}/", self.0) }
     }
 
+    /// Whether `path` lies in the folder.
+    #[must_use]
+    pub fn contains(&self, path: &RepoPath) -> bool {
+        path.as_str().starts_with(&self.prefix())
+    }
+
     /// Whether one of the two folders is, or lies in, the other.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {

@@ -6,7 +6,7 @@ use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
 use super::target;
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::resource::{BranchKey, NamespacedName};
+use crate::resource::NamespacedName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashSet};
@@ -33,7 +33,7 @@ pub struct Inputs<'a> {
     /// Whether `http://`, `file://` and local addresses may be used.
     pub allow_insecure: bool,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
-    pub ready: &'a HashSet<(BranchKey, NamespacedName)>,
+    pub ready: &'a HashSet<Target>,
 }
 
 /// What [`Inputs`] come to.
@@ -96,8 +96,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
             watch_rules.insert(NamespacedName::new(&rule.age.namespace, &rule.age.name), verdict);
         }
     }
-    let is_ready = |target: &Target| inputs.ready.contains(&(target.branch.clone(), target.name.clone()));
-    let ready = targets.values().filter(|target| is_ready(target)).cloned();
+    let ready = targets.values().filter(|target| inputs.ready.contains(&***target)).cloned();
     Compiled {
         set: RuleSet::new(ready, routes),
         verdicts: Verdicts {
@@ -183,14 +182,14 @@ pub(super) mod tests {
 
     fn compile_rules(rules: &[Arc<WatchRule>], cluster_rules: &[Arc<ClusterWatchRule>]) -> Compiled {
         let unready = compile_with(rules, cluster_rules, &HashSet::new());
-        let ready = unready.targets.values().map(|target| (target.branch.clone(), target.name.clone())).collect();
+        let ready = unready.targets.values().map(|target| Target::clone(target)).collect();
         compile_with(rules, cluster_rules, &ready)
     }
 
     fn compile_with(
         rules: &[Arc<WatchRule>],
         cluster_rules: &[Arc<ClusterWatchRule>],
-        ready: &HashSet<(BranchKey, NamespacedName)>,
+        ready: &HashSet<Target>,
     ) -> Compiled {
         let elsewhere = json!({"url": "https://git.example.com/other"});
         compile(&Inputs {

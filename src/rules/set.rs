@@ -13,7 +13,7 @@ pub struct RuleSet {
 }
 
 /// A target that takes changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The `GitTarget`.
     pub name: NamespacedName,

@@ -49,7 +49,7 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Listing {
     seen: HashSet<ObjectName>,
-    seeds: Vec<Seed>,
+    seeds: Arc<[Seed]>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +119,7 @@ impl Intake {
             }
             let scope = SeedScope {
                 target: route.target.name.clone(),
+                folder: route.target.base_folder.clone(),
                 kind: Arc::clone(&self.kind),
                 namespace: route.namespace.clone(),
             };
@@ -126,7 +127,7 @@ impl Intake {
             seeds.push(Seed { target: Arc::clone(&route.target), scope: Arc::new(scope), sweep });
         }
         let deliveries = seeds.iter().map(|seed| seed.deliver(Message::SeedBegin(Arc::clone(&seed.scope)))).collect();
-        self.listing = Some(Listing { seen: HashSet::new(), seeds });
+        self.listing = Some(Listing { seen: HashSet::new(), seeds: seeds.into() });
         deliveries
     }
 
@@ -135,23 +136,23 @@ impl Intake {
         let Some((name, version)) = identify(object) else { return Vec::new() };
         let Some(listing) = &mut self.listing else { return Vec::new() };
         listing.seen.insert(name.clone());
-        let seeds = listing.seeds.clone();
+        let seeds = Arc::clone(&listing.seeds);
         let mut deliveries = Vec::new();
         if !is_terminating(object) {
-            let manifest = self.manifest(object, &name);
+            let content = self.read(object, &name);
             for wanted in self.wanted(&name) {
                 let seed = seeds.iter().find(|seed| seed.covers(&wanted.target, &name));
                 let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, &name)) else { continue };
                 let scope = Arc::clone(&seed.scope);
-                deliveries.push(seed.deliver(match &manifest {
-                    Some(manifest) => {
+                deliveries.push(seed.deliver(match &content {
+                    Some((_, manifest)) => {
                         let (manifest, operations) = (manifest.clone(), wanted.operations);
                         Message::SeedItem(scope, SeedItem { path, manifest, operations })
                     }
                     None => Message::SeedKeep(scope, path),
                 }));
             }
-            deliveries.extend(self.observe(name, version, manifest, object, now));
+            deliveries.extend(self.observe(name, version, content, now));
         } else {
             // A list may have skipped versions, and a deletion carries no content that would pin it: it proves nobody.
             deliveries.extend(self.terminating(name, version, None));
@@ -171,7 +172,7 @@ impl Intake {
                 deliveries.extend(self.removal(&name, seen.version, &Verdict::none()));
             }
         }
-        for seed in listing.seeds {
+        for seed in listing.seeds.iter() {
             deliveries.push(seed.deliver(Message::SeedEnd(Arc::clone(&seed.scope), seed.sweep)));
             self.seeded.insert(seed.target.name.clone());
         }
@@ -184,8 +185,8 @@ impl Intake {
         if is_terminating(object) {
             return self.terminating(name, version, Some(now));
         }
-        let manifest = self.manifest(object, &name);
-        self.observe(name, version, manifest, object, now)
+        let content = self.read(object, &name);
+        self.observe(name, version, content, now)
     }
 
     /// An object is gone.
@@ -207,7 +208,7 @@ impl Intake {
     #[must_use]
     pub fn asked_for(&self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
         let (name, version) = identify(object)?;
-        let manifest = self.manifest(object, &name).filter(|_| !is_terminating(object))?;
+        let (_, manifest) = self.read(object, &name).filter(|_| !is_terminating(object))?;
         let wanted = self.wanted(&name).into_iter().find(|wanted| wanted.target.name == *target)?;
         self.change(&name, wanted, Content::Upsert(manifest), version, Verdict::none())
     }
@@ -216,16 +217,15 @@ impl Intake {
         &mut self,
         name: ObjectName,
         version: ObjectVersion,
-        manifest: Option<Manifest>,
-        object: &RawObject,
+        read: Option<(Document<'_>, Manifest)>,
         now: Instant,
     ) -> Vec<Delivery> {
-        let content = manifest.as_ref().map(Manifest::oid);
+        let content = read.as_ref().map(|(_, manifest)| manifest.oid());
         // An object of the same name but another uid is another object.
         let before = self.objects.get(&name).filter(|seen| seen.version.uid == version.uid);
         let unchanged = before.is_some_and(|seen| seen.content == content && !seen.terminating);
         let mut deliveries = Vec::new();
-        if let Some(manifest) = manifest.filter(|_| !unchanged) {
+        if let Some((document, manifest)) = read.filter(|_| !unchanged) {
             let previous = before.map(|seen| Arc::clone(&seen.version.resource_version));
             let transition = match &previous {
                 Some(previous) => Transition::Changed { previous },
@@ -234,7 +234,7 @@ impl Intake {
             let wanted: Vec<_> =
                 self.wanted(&name).into_iter().filter(|w| self.seeded.contains(&w.target.name)).collect();
             if !wanted.is_empty() {
-                let verdict = self.resolve(&version.uid, transition, Some(object), now);
+                let verdict = self.resolve(&version.uid, transition, Some(&document), now);
                 for wanted in wanted {
                     let content = Content::Upsert(manifest.clone());
                     deliveries.extend(self.change(&name, wanted, content, version.clone(), verdict.clone()));
@@ -268,21 +268,20 @@ impl Intake {
             .collect()
     }
 
-    fn resolve(&self, uid: &str, transition: Transition<'_>, object: Option<&RawObject>, now: Instant) -> Verdict {
-        let content = || Document::parse(object?.json()).ok().map(|document| sanitize::content_hash(&document));
-        self.evidence.resolve(&ObservedEvent { uid, transition }, content, now)
+    fn resolve(&self, uid: &str, transition: Transition<'_>, content: Option<&Document<'_>>, now: Instant) -> Verdict {
+        self.evidence.resolve(&ObservedEvent { uid, transition }, || content.map(sanitize::content_hash), now)
     }
 
-    fn manifest(&self, object: &RawObject, name: &ObjectName) -> Option<Manifest> {
-        let result =
-            Document::parse(object.json()).and_then(|mut document| sanitize::manifest(&mut document, &self.kind));
-        match result {
-            Ok(manifest) => Some(manifest),
-            Err(error) => {
-                tracing::warn!(kind = %self.kind, %name, %error, "Object cannot be written; its file stays as it is");
-                None
-            }
-        }
+    /// Parses and sanitizes an object; the document still knows all of it.
+    fn read<'a>(&self, object: &'a RawObject, name: &ObjectName) -> Option<(Document<'a>, Manifest)> {
+        let read = Document::parse(object.json()).and_then(|mut document| {
+            let manifest = sanitize::manifest(&mut document, &self.kind)?;
+            Ok((document, manifest))
+        });
+        read.inspect_err(|error| {
+            tracing::warn!(kind = %self.kind, %name, %error, "Object cannot be written; its file stays as it is");
+        })
+        .ok()
     }
 
     fn wanted(&self, name: &ObjectName) -> Vec<Wanted> {

@@ -106,7 +106,7 @@ impl Engine {
 
     async fn ready(&self) -> Arc<Mailbox> {
         eventually(SOON, "the target to be ready", async || {
-            Ok((self.status().targets.get(&target()) == Some(&TargetState::Ready)).then_some(()))
+            Ok(self.status().targets.get(&target()).filter(|target| target.state == TargetState::Ready).map(|_| ()))
         })
         .await
         .unwrap();
@@ -138,7 +138,12 @@ fn upsert(name: &str, value: &str) -> Change {
 }
 
 async fn seed(mailbox: &Mailbox, objects: &[(&str, &str)]) {
-    let scope = Arc::new(SeedScope { target: target(), kind: kind(), namespace: None });
+    let scope = Arc::new(SeedScope {
+        target: target(),
+        folder: BaseFolder::new("base").unwrap(),
+        kind: kind(),
+        namespace: None,
+    });
     mailbox.send_seed(Message::SeedBegin(Arc::clone(&scope))).await;
     for (name, value) in objects {
         let Change { path, operations, .. } = upsert(name, value);

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
 /// Far longer than anything takes that works.
@@ -37,18 +37,16 @@ pub(crate) struct Operator {
     process: Process,
     /// What an earlier operator logged in the same place, in bytes.
     logged_before: usize,
+    started: Instant,
 }
 
 impl Operator {
     /// Installs the custom resource definitions and starts the operator with `extra` arguments; its clones live in
     /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
     pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
-        let binary = std::env::var("GITOPS_REVERSER_BIN").ok();
-        let binary = binary.as_deref().or(option_env!("CARGO_BIN_EXE_gitops-reverser"));
-        let binary = binary.context("GITOPS_REVERSER_BIN does not name the operator's binary")?;
-        install_definitions(cluster, binary).await?;
+        install_definitions(cluster).await?;
         let port = free_port()?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary()?);
         command
             .arg("run")
             .args(["--allow-insecure-transports", "--push-min-spacing=100ms"])
@@ -59,8 +57,9 @@ impl Operator {
             .env("KUBECONFIG", cluster.kubeconfig());
         let log = work_dir.path().join("operator.log");
         let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
+        let started = Instant::now();
         let process = Process::start("operator", &command, work_dir)?;
-        Ok(Self { process, logged_before: usize::try_from(logged_before)? })
+        Ok(Self { process, logged_before: usize::try_from(logged_before)?, started })
     }
 
     /// Asks the operator to leave, and waits until it has.
@@ -71,6 +70,11 @@ impl Operator {
             ensure!(code == 0, "the operator left with exit code {code}; {}", self.process.log_tail());
             Ok(())
         })
+    }
+
+    /// When the process was started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
     /// The process id.
@@ -85,8 +89,15 @@ impl Operator {
     }
 }
 
-async fn install_definitions(cluster: &ControlPlane, binary: &str) -> Result<()> {
-    let definitions = Command::new(binary).arg("crds").output()?;
+fn binary() -> Result<String> {
+    let binary = std::env::var("GITOPS_REVERSER_BIN").ok();
+    let binary = binary.or(option_env!("CARGO_BIN_EXE_gitops-reverser").map(str::to_owned));
+    binary.context("GITOPS_REVERSER_BIN does not name the operator's binary")
+}
+
+/// Installs the custom resource definitions that the operator's binary prints.
+pub(crate) async fn install_definitions(cluster: &ControlPlane) -> Result<()> {
+    let definitions = Command::new(binary()?).arg("crds").output()?;
     ensure!(definitions.status.success(), "the definitions cannot be printed: {definitions:?}");
     apply(cluster, &String::from_utf8(definitions.stdout)?).await?;
     let mut wait = cluster.kubectl();
@@ -143,6 +154,11 @@ impl Mirror {
 
     /// The four objects that mirror the namespace.
     pub(crate) fn configuration(&self, resources: &[&str]) -> String {
+        self.configuration_pushing(resources, "200ms")
+    }
+
+    /// The same with another `push.interval`.
+    pub(crate) fn configuration_pushing(&self, resources: &[&str], push_interval: &str) -> String {
         let Self { namespace, server, repo } = self;
         format!(
             r"
@@ -158,7 +174,7 @@ spec:
   url: {url}
   secretRef: {{name: git}}
   allowedBranches: [main]
-  push: {{interval: 200ms}}
+  push: {{interval: {push_interval}}}
 ---
 apiVersion: configbutler.ai/v1alpha1
 kind: GitTarget
