@@ -10,7 +10,7 @@ mod story;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use stage::Stage;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,10 +63,12 @@ async fn interruptible(keep: bool) -> Result<ExitCode> {
         () = &mut interrupted => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let played = tokio::select! {
-        played = play(&stage) => played.with_context(|| stage.operator_log_tail()),
+        played = play(&stage) => played,
         () = &mut interrupted => return leave(stage).await.map(|()| ExitCode::from(INTERRUPTED)),
     };
-    if keep && played.is_ok() {
+    if played.is_err() {
+        eprintln!("\n{}", stage.operator_log_tail());
+    } else if keep {
         print!("\n{}", stage.tour());
         interrupted.await;
     }

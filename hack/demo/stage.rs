@@ -92,7 +92,7 @@ impl Stage {
     pub(crate) fn operator_log_tail(&self) -> String {
         let log = self.operator.log();
         let lines: Vec<&str> = log.lines().collect();
-        format!("end of the operator's log:\n{}\n", lines[lines.len().saturating_sub(TAIL)..].join("\n"))
+        format!("The end of the operator's log:\n{}", lines[lines.len().saturating_sub(TAIL)..].join("\n"))
     }
 
     /// How to look around while everything runs.
@@ -106,7 +106,7 @@ impl Stage {
 export KUBECONFIG={kubeconfig}
 alias kubectl={kubectl}
 kubectl get reverser --namespace {NAMESPACE}
-kubectl --as dave --as-group testers --namespace {NAMESPACE} scale deployment web --replicas 3
+kubectl --as dave --as-group testers --namespace {NAMESPACE} set env deployment/web LOG_LEVEL=info
 git clone {url} /tmp/cluster
 git -C {work_dir}/clones/repos/* log main
 tail -f {work_dir}/operator.log

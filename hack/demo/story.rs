@@ -15,8 +15,8 @@ const MIRRORED: Duration = Duration::from_secs(30);
 const SCENES: [(&str, &[&str]); 5] = [
     ("alice", &["create", "deployment", "web", "--image=nginx:1.27", "--replicas=2"]),
     ("alice", &["create", "configmap", "settings", "--from-literal=colour=green"]),
-    ("bob", &["scale", "deployment", "web", "--replicas=5"]),
     ("bob", &["set", "image", "deployment/web", "nginx=nginx:1.28"]),
+    ("bob", &["set", "env", "deployment/web", "LOG_LEVEL=debug"]),
     ("carol", &["delete", "configmap", "settings"]),
 ];
 
@@ -39,7 +39,8 @@ pub(crate) async fn perform(stage: &Stage) -> Result<()> {
 pub(crate) async fn check(repo: &RemoteRepo) -> Result<()> {
     step("Waiting for the commits to be on the remote");
     for (path, expected) in EXPECTED {
-        let enough = eventually(MIRRORED, &format!("{} commits of {path}", expected.len()), async || {
+        let awaited = format!("{} commits of {path}", expected.len());
+        let enough = eventually(MIRRORED, &awaited, async || {
             let authors = authors(repo, path);
             if authors.len() < expected.len() {
                 bail!("commits by {authors:?}");

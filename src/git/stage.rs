@@ -277,3 +277,7 @@ impl Stage {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stage_tests.rs"]
+mod tests;

@@ -336,3 +336,7 @@ fn identify(object: &RawObject) -> Option<(ObjectName, ObjectVersion)> {
 fn is_terminating(object: &RawObject) -> bool {
     object.meta().deletion_timestamp.is_some()
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! What becomes a commit, and what does not.
+
+use super::*;
+use crate::attribution::Verdict;
+use crate::change::ObjectVersion;
+use crate::resource::{Operations, ResourceType};
+
+const NOW: i64 = 1_800_000_000;
+
+fn now() -> Now {
+    Now { instant: Instant::now(), seconds: NOW }
+}
+
+fn target() -> NamespacedName {
+    NamespacedName::new("team", "live")
+}
+
+fn folder() -> BaseFolder {
+    BaseFolder::new("live").unwrap()
+}
+
+fn id(name: &str) -> ResourceId {
+    let kind = ResourceType {
+        group: String::new(),
+        version: "v1".into(),
+        resource: "configmaps".into(),
+        kind: "ConfigMap".into(),
+        namespaced: true,
+    };
+    ResourceId { kind: Arc::new(kind), name: ObjectName::new(Some("shop"), name) }
+}
+
+fn path(name: &str) -> RepoPath {
+    layout::manifest_path(&folder(), &id(name)).unwrap()
+}
+
+fn manifest(text: &str) -> Manifest {
+    Manifest::new(text.as_bytes().to_vec())
+}
+
+fn mk_change(name: &str, content: Content) -> Change {
+    Change {
+        target: target(),
+        id: id(name),
+        path: path(name),
+        content,
+        operations: Operations::ALL,
+        version: ObjectVersion::default(),
+        verdict: Verdict::none(),
+    }
+}
+
+/// A stage whose branch holds the files `present`.
+fn mk_stage(present: &[(&str, &str)]) -> Stage {
+    let installation =
+        Installation { cluster_uid: "c".into(), namespace: "n".into(), name: "r".into(), instance_id: "i".into() };
+    let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
+    let limits = BatchLimits { files: 200, bytes: 1 << 20 };
+    let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
+    stage.set_targets([(target(), folder())].into(), committer);
+    let mut index = TreeIndex::default();
+    for (name, text) in present {
+        index.insert(path(name), manifest(text).oid());
+    }
+    stage.set_index(index);
+    stage
+}
+
+fn subjects(stage: &mut Stage) -> Vec<String> {
+    let commits = stage.take_commits();
+    commits.iter().map(|commit| commit.message.lines().next().unwrap().to_owned()).collect()
+}
+
+fn take(stage: &mut Stage, change: Change) {
+    assert!(stage.take(Message::Change(Box::new(change)), now()).is_none());
+}
+
+#[test]
+fn only_what_differs_becomes_a_commit() {
+    let upsert = |name, text| mk_change(name, Content::Upsert(manifest(text)));
+    let only = |operation, change: Change| Change { operations: Operations::NONE.with(operation), ..change };
+    let table: Vec<(Change, &[&str])> = vec![
+        (upsert("new", "x"), &["[CREATE] ConfigMap/new in ns/shop by user/unknown"]),
+        (upsert("old", "y"), &["[UPDATE] ConfigMap/old in ns/shop by user/unknown"]),
+        (upsert("old", "x"), &[]),
+        (mk_change("old", Content::Delete), &["[DELETE] ConfigMap/old in ns/shop by user/unknown"]),
+        (mk_change("new", Content::Delete), &[]),
+        (mk_change("old", Content::Dropped), &[]),
+        (only(Operation::Update, upsert("new", "x")), &[]),
+        (only(Operation::Create, upsert("old", "y")), &[]),
+        (only(Operation::Create, mk_change("old", Content::Delete)), &[]),
+        (Change { target: NamespacedName::new("team", "other"), ..upsert("new", "x") }, &[]),
+        (Change { path: RepoPath::new("elsewhere/x.yaml").unwrap(), ..upsert("new", "x") }, &[]),
+        (Change { path: RepoPath::new("livelier/x.yaml").unwrap(), ..upsert("new", "x") }, &[]),
+    ];
+    for (change, expected) in table {
+        let mut stage = mk_stage(&[("old", "x")]);
+        let what = format!("{change:?}");
+        take(&mut stage, change);
+        assert_eq!(subjects(&mut stage), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_open_batch_counts_as_done() {
+    let mut stage = mk_stage(&[]);
+    for content in ["x", "x", "y", "x"] {
+        take(&mut stage, mk_change("a", Content::Upsert(manifest(content))));
+    }
+    take(&mut stage, mk_change("a", Content::Delete));
+    take(&mut stage, mk_change("a", Content::Delete));
+    assert_eq!(stage.take_commits().len(), 4);
+}
+
+#[test]
+fn dropped_content_is_asked_for() {
+    let mut stage = mk_stage(&[]);
+    take(&mut stage, mk_change("a", Content::Dropped));
+    assert_eq!(stage.take_dropped(), [(target(), id("a"))]);
+    assert!(stage.take_dropped().is_empty());
+}
+
+fn mk_scope(folder: &str) -> Arc<SeedScope> {
+    let folder = BaseFolder::new(folder).unwrap();
+    Arc::new(SeedScope { target: target(), folder, kind: id("a").kind, namespace: None })
+}
+
+fn item(name: &str, text: &str) -> SeedItem {
+    SeedItem { path: path(name), manifest: manifest(text), operations: Operations::ALL }
+}
+
+#[test]
+fn a_list_writes_what_differs_and_names_the_orphans() {
+    let mut stage = mk_stage(&[("same", "x"), ("changed", "x"), ("kept", "x"), ("gone", "x")]);
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    stage.take(Message::SeedItem(Arc::clone(&scope), item("never-complete", "x")), now());
+    // The list starts again: what came before is worthless.
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    for (name, text) in [("same", "x"), ("changed", "y"), ("new", "x")] {
+        stage.take(Message::SeedItem(Arc::clone(&scope), item(name, text)), now());
+    }
+    stage.take(Message::SeedKeep(Arc::clone(&scope), path("kept")), now());
+    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let orphans: Vec<RepoPath> = sweep.candidates.iter().map(|(path, ..)| path.clone()).collect();
+    assert_eq!(orphans, [path("gone")]);
+    stage.finish(sweep, orphans, now());
+    let commits = stage.take_commits();
+    let [commit] = commits.as_slice() else { panic!("{commits:#?}") };
+    assert!(commit.message.starts_with("[RECONCILE] 2 files written, 1 deleted\n"));
+    let changed: Vec<&RepoPath> = commit.files.iter().map(FileChange::path).collect();
+    assert_eq!(changed, [&path("changed"), &path("new"), &path("gone")]);
+}
+
+#[test]
+fn a_list_that_changes_nothing_makes_no_commit() {
+    let mut stage = mk_stage(&[("a", "x")]);
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "x")), now());
+    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    stage.finish(sweep, Vec::new(), now());
+    assert!(stage.take_commits().is_empty());
+}
+
+#[test]
+fn without_the_wish_to_delete_nothing_is_an_orphan() {
+    let mut stage = mk_stage(&[("gone", "x")]);
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    let sweep = stage.take(Message::SeedEnd(scope, false), now()).unwrap();
+    assert!(sweep.candidates.is_empty());
+}
+
+#[test]
+fn a_list_for_another_folder_of_the_target_has_no_effect() {
+    let mut stage = mk_stage(&[("gone", "x")]);
+    let scope = mk_scope("elsewhere");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    assert!(stage.take(Message::SeedEnd(scope, true), now()).is_none());
+}
+
+#[test]
+fn a_list_that_never_began_here_has_no_effect() {
+    let mut stage = mk_stage(&[("gone", "x")]);
+    assert!(stage.take(Message::SeedEnd(mk_scope("live"), true), now()).is_none());
+}

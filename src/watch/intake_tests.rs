@@ -1,0 +1,236 @@
+//! Which events become changes, for whom, and by whom.
+
+use super::*;
+use crate::attribution::{Limits, Record, User};
+use crate::resource::{BaseFolder, BranchKey, BranchName, RepoUrl};
+
+fn kind() -> Arc<ResourceType> {
+    Arc::new(ResourceType {
+        group: String::new(),
+        version: "v1".into(),
+        resource: "configmaps".into(),
+        kind: "ConfigMap".into(),
+        namespaced: true,
+    })
+}
+
+fn mk_target(name: &str) -> Arc<Target> {
+    let branch = BranchKey {
+        provider: NamespacedName::new("team", "provider"),
+        provider_uid: "p".into(),
+        url: RepoUrl::parse("https://git.example.com/r", false).unwrap(),
+        branch: BranchName::new("main").unwrap(),
+    };
+    Arc::new(Target { name: NamespacedName::new("team", name), branch, base_folder: BaseFolder::new(name).unwrap() })
+}
+
+/// Rules by which each of `targets` wants everything in its namespace, or everywhere.
+fn mk_rules(targets: &[(&str, Option<&str>)]) -> Arc<RuleSet> {
+    let wishes = targets.iter().map(|(name, namespace)| {
+        let namespace = namespace.map(Arc::from);
+        (kind(), Route { target: mk_target(name), namespace, operations: Operations::ALL })
+    });
+    Arc::new(RuleSet::new(targets.iter().map(|(name, _)| mk_target(name)), wishes))
+}
+
+fn mk_object(name: &str, uid: &str, version: u32, value: &str, extra: &str) -> RawObject {
+    let text = format!(
+        r#"{{"metadata":{{"name":"{name}","namespace":"shop","uid":"{uid}","resourceVersion":"{version}"{extra}}},"data":{{"k":"{value}"}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+fn object(name: &str, version: u32, value: &str) -> RawObject {
+    mk_object(name, name, version, value, "")
+}
+
+fn marked(name: &str, version: u32, value: &str) -> RawObject {
+    mk_object(name, name, version, value, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#)
+}
+
+struct Rig {
+    intake: Intake,
+    evidence: Arc<Index>,
+}
+
+impl Rig {
+    fn new(targets: &[(&str, Option<&str>)]) -> Self {
+        let evidence = Arc::new(Index::new(Limits::default()));
+        let mut intake = Intake::new(kind(), Arc::clone(&evidence));
+        assert!(intake.set_rules(mk_rules(targets)));
+        Self { intake, evidence }
+    }
+
+    /// A rig that has had a list of `objects`.
+    fn listed(objects: &[RawObject]) -> Self {
+        let mut rig = Self::new(&[("live", None)]);
+        rig.list(objects);
+        rig
+    }
+
+    fn list(&mut self, objects: &[RawObject]) -> Vec<String> {
+        let mut said = show(self.intake.begin());
+        for object in objects {
+            said.extend(show(self.intake.listed(object, Instant::now())));
+        }
+        said.extend(show(self.intake.end()));
+        said
+    }
+
+    fn applied(&mut self, object: &RawObject) -> Vec<String> {
+        show(self.intake.applied(object, Instant::now()))
+    }
+
+    fn deleted(&mut self, object: &RawObject) -> Vec<String> {
+        show(self.intake.deleted(object, Instant::now()))
+    }
+
+    /// `user` asked for what led to `after`, on top of version `base`.
+    fn record(&self, operation: Operation, user: &str, base: Option<u32>, after: &RawObject) {
+        let content = sanitize::content_hash(&Document::parse(after.json()).unwrap());
+        let record = Record {
+            uid: Arc::from(after.meta().uid.clone().unwrap()),
+            operation,
+            old_resource_version: base.map(|base| Arc::from(base.to_string())),
+            content: Some(content).filter(|_| operation != Operation::Delete),
+            user: User { name: user.into() },
+            field_manager: None,
+            request_uid: "r".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        self.evidence.insert(record, Instant::now());
+    }
+}
+
+/// Deliveries in short: what, of which file, for which target by its folder, by whom.
+fn show(deliveries: Vec<Delivery>) -> Vec<String> {
+    let line = |delivery: Delivery| match delivery.message {
+        Message::Change(change) => {
+            let what = match change.content {
+                Content::Upsert(_) => "upsert",
+                Content::Delete => "delete",
+                Content::Dropped => "dropped",
+            };
+            let author = change.verdict.author().map_or("nobody", |author| author.user.name.as_str()).to_owned();
+            format!("{what} {} by {author}", change.path)
+        }
+        Message::SeedBegin(scope) => format!("begin {} {:?}", scope.target.name, scope.namespace),
+        Message::SeedItem(_, item) => format!("item {}", item.path),
+        Message::SeedKeep(_, path) => format!("keep {path}"),
+        Message::SeedEnd(scope, sweep) => format!("end {} {sweep}", scope.target.name),
+    };
+    deliveries.into_iter().map(line).collect()
+}
+
+#[test]
+fn the_first_list_is_a_seed_and_later_events_are_changes() {
+    let mut rig = Rig::new(&[("live", None)]);
+    assert_eq!(rig.applied(&object("early", 1, "x")), [""; 0], "no target has a list yet");
+    let said = rig.list(&[object("a", 2, "x")]);
+    let file = "live/core/v1/configmaps/shop/a.yaml";
+    assert_eq!(said, ["begin live None", &format!("item {file}"), "end live true"]);
+    assert_eq!(rig.applied(&object("a", 3, "y")), [format!("upsert {file} by nobody")]);
+    assert_eq!(rig.deleted(&object("a", 4, "y")), [format!("delete {file} by nobody")]);
+}
+
+#[test]
+fn versions_without_new_content_are_nothing() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    assert_eq!(rig.applied(&object("a", 2, "x")), [""; 0]);
+    let with_status: RawObject = serde_json::from_str(
+        r#"{"metadata":{"name":"a","namespace":"shop","uid":"a","resourceVersion":"3"},"data":{"k":"x"},"status":{"n":1}}"#,
+    )
+    .unwrap();
+    assert_eq!(rig.applied(&with_status), [""; 0]);
+}
+
+#[test]
+fn the_author_is_who_asked_for_that_content_on_that_version() {
+    let mut rig = Rig::listed(&[]);
+    let versions = [object("a", 1, "x"), object("a", 2, "y"), object("a", 3, "z")];
+    rig.record(Operation::Create, "alice", None, &versions[0]);
+    rig.record(Operation::Update, "bob", Some(1), &versions[1]);
+    rig.record(Operation::Update, "mallory", Some(2), &versions[1]);
+    rig.record(Operation::Delete, "carol", Some(3), &versions[2]);
+    let file = "live/core/v1/configmaps/shop/a.yaml";
+    let said: Vec<_> = versions.iter().flat_map(|version| rig.applied(version)).collect();
+    let expected = ["alice", "bob", "nobody"].map(|user| format!("upsert {file} by {user}"));
+    assert_eq!(said, expected);
+    assert_eq!(rig.deleted(&object("a", 4, "z")), [format!("delete {file} by carol")]);
+}
+
+#[test]
+fn the_first_sight_of_a_deletion_is_the_deletion() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    rig.record(Operation::Delete, "alice", Some(1), &object("a", 1, "x"));
+    let file = "live/core/v1/configmaps/shop/a.yaml";
+    assert_eq!(rig.applied(&marked("a", 2, "x")), [format!("delete {file} by alice")]);
+    assert_eq!(rig.applied(&marked("a", 3, "y")), [""; 0]);
+    assert_eq!(rig.deleted(&marked("a", 4, "y")), [""; 0]);
+    assert_eq!(rig.applied(&mk_object("a", "another", 5, "x", "")), [format!("upsert {file} by nobody")]);
+}
+
+#[test]
+fn a_deletion_seen_in_a_list_names_nobody() {
+    let mut rig = Rig::listed(&[object("a", 1, "x"), object("b", 1, "x")]);
+    for name in ["a", "b"] {
+        rig.record(Operation::Delete, "denied", Some(1), &object(name, 1, "x"));
+    }
+    let mut said = rig.list(&[marked("a", 7, "x")]);
+    said.sort();
+    let expected = ["a", "b"].map(|name| format!("delete live/core/v1/configmaps/shop/{name}.yaml by nobody"));
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_list_again_says_only_what_changed() {
+    let mut rig = Rig::listed(&[object("same", 1, "x"), object("changed", 1, "x"), object("gone", 1, "x")]);
+    let said = rig.list(&[object("same", 1, "x"), object("changed", 5, "y"), object("new", 6, "x")]);
+    let file = |name| format!("live/core/v1/configmaps/shop/{name}.yaml by nobody");
+    let expected = [
+        "upsert ".to_owned() + &file("changed"),
+        "upsert ".to_owned() + &file("new"),
+        "delete ".to_owned() + &file("gone"),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_new_target_is_seeded_without_disturbing_the_others() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    let rules = mk_rules(&[("live", None), ("second", Some("shop"))]);
+    assert!(rig.intake.set_rules(Arc::clone(&rules)));
+    let said = rig.list(&[object("a", 1, "x"), object("b", 2, "x")]);
+    let file = |target, name| format!("{target}/core/v1/configmaps/shop/{name}.yaml");
+    let expected = [
+        "begin second Some(\"shop\")".to_owned(),
+        format!("item {}", file("second", "a")),
+        format!("item {}", file("second", "b")),
+        format!("upsert {} by nobody", file("live", "b")),
+        "end second true".to_owned(),
+    ];
+    assert_eq!(said, expected);
+    assert!(!rig.intake.set_rules(rules), "nothing is new");
+    assert!(rig.intake.unseed(&NamespacedName::new("team", "live")));
+}
+
+#[test]
+fn an_object_that_cannot_be_written_keeps_its_file() {
+    let mut rig = Rig::new(&[("live", None)]);
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let odd =
+        format!(r#"{{"metadata":{{"name":"odd","namespace":"shop","uid":"o","resourceVersion":"1"}},"data":{deep}}}"#);
+    let said = rig.list(&[serde_json::from_str(&odd).unwrap()]);
+    assert_eq!(said[1], "keep live/core/v1/configmaps/shop/odd.yaml");
+}
+
+#[test]
+fn one_target_gets_what_it_asked_for_again() {
+    let rig = Rig::listed(&[object("a", 1, "x")]);
+    let ask = |object: &RawObject, name| {
+        show(rig.intake.asked_for(object, &NamespacedName::new("team", name)).into_iter().collect())
+    };
+    assert_eq!(ask(&object("a", 1, "x"), "live"), ["upsert live/core/v1/configmaps/shop/a.yaml by nobody"]);
+    assert_eq!(ask(&object("a", 1, "x"), "other"), [""; 0]);
+    assert_eq!(ask(&marked("a", 2, "x"), "live"), [""; 0]);
+}
