@@ -116,7 +116,10 @@ where
             Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => Some(()),
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
             Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "Watching a custom resource failed; is its definition installed?");
+                // An expired version only means to list again; the watcher does that.
+                if !matches!(&error, watcher::Error::WatchError(status) if status.code == 410) {
+                    tracing::warn!(kind = %K::kind(&()), %error, "Watching a custom resource failed; is its definition installed?");
+                }
                 None
             }
         }

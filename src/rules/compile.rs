@@ -98,7 +98,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     }
     let ready = targets.values().filter(|target| inputs.ready.contains(&***target)).cloned();
     Compiled {
-        set: RuleSet::new(ready, routes),
+        set: RuleSet::new(ready, routes).without(inputs.providers.iter().filter_map(|p| credentials_of(p)).collect()),
         verdicts: Verdicts {
             providers: providers
                 .iter()
@@ -114,6 +114,12 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
             .collect(),
         targets,
     }
+}
+
+/// The Secret that a provider refers to, whether or not the provider is all right otherwise.
+fn credentials_of(provider: &GitProvider) -> Option<NamespacedName> {
+    let secret = provider.spec.secret_ref.as_ref()?;
+    Some(NamespacedName::new(&provider.namespace()?, &secret.name))
 }
 
 fn name_of(object: &impl ResourceExt) -> NamespacedName {

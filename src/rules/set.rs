@@ -1,6 +1,6 @@
 //! The compiled rules: which targets want which objects.
 
-use crate::resource::{BaseFolder, BranchKey, NamespacedName, Operations, ResourceType};
+use crate::resource::{BaseFolder, BranchKey, NamespacedName, ObjectName, Operations, ResourceType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ pub struct RuleSet {
     targets: BTreeMap<NamespacedName, Arc<Target>>,
     kinds: BTreeMap<Arc<ResourceType>, Vec<Route>>,
     selected: BTreeSet<Arc<ResourceType>>,
+    /// Secrets with credentials of our own.
+    credentials: BTreeSet<NamespacedName>,
 }
 
 /// A target that takes changes.
@@ -68,7 +70,29 @@ impl RuleSet {
             targets,
             kinds: merged.into_iter().map(|(kind, routes)| (kind, routes.into_values().collect())).collect(),
             selected,
+            credentials: BTreeSet::new(),
         }
+    }
+
+    /// The set, which then never wants the Secrets named `credentials`: with what pushes to a repository nobody shall
+    /// find there.
+    #[must_use]
+    pub fn without(mut self, credentials: BTreeSet<NamespacedName>) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// Whether no rule can want the object `name` of `kind`, because it holds credentials of our own.
+    #[must_use]
+    pub fn is_withheld(&self, kind: &ResourceType, name: &ObjectName) -> bool {
+        let namespace = name.namespace.as_deref().unwrap_or_default();
+        is_secret(kind) && self.credentials.contains(&NamespacedName::new(namespace, &name.name))
+    }
+
+    /// Whether the two sets keep back different objects of `kind`.
+    #[must_use]
+    pub fn withholds_otherwise(&self, other: &Self, kind: &ResourceType) -> bool {
+        is_secret(kind) && self.credentials != other.credentials
     }
 
     /// The types to watch, in order.
@@ -126,6 +150,10 @@ impl RuleSet {
     pub fn target(&self, name: &NamespacedName) -> Option<&Arc<Target>> {
         self.targets.get(name)
     }
+}
+
+fn is_secret(kind: &ResourceType) -> bool {
+    kind.group.is_empty() && kind.resource == "secrets"
 }
 
 #[cfg(test)]

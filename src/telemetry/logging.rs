@@ -26,9 +26,10 @@ pub enum LoggingError {
 /// When the filter is not understood, or logging was set up before.
 pub fn init(filter: &str) -> Result<(), LoggingError> {
     let parsed = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter { filter: filter.to_owned() })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // A `target` in our lines is a GitTarget, never a module of the program.
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_target(false).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
-        builder.with_target(false).finish().try_init()?;
+        builder.finish().try_init()?;
     } else {
         builder.json().flatten_event(true).finish().try_init()?;
     }

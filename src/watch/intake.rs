@@ -78,7 +78,8 @@ impl Intake {
         let of = |rules: &RuleSet, name: &NamespacedName| -> Vec<Route> {
             rules.routes(&self.kind).iter().filter(|route| route.target.name == *name).cloned().collect()
         };
-        self.seeded.retain(|name| of(&before, name) == of(&self.rules, name));
+        let withheld = self.rules.withholds_otherwise(&before, &self.kind);
+        self.seeded.retain(|name| !withheld && of(&before, name) == of(&self.rules, name));
         self.needs_list()
     }
 
@@ -285,6 +286,9 @@ impl Intake {
     }
 
     fn wanted(&self, name: &ObjectName) -> Vec<Wanted> {
+        if self.rules.is_withheld(&self.kind, name) {
+            return Vec::new();
+        }
         let wanting = self.rules.wanting(&self.kind, name.namespace.as_deref());
         wanting.map(|(target, operations)| Wanted { target: Arc::clone(target), operations }).collect()
     }

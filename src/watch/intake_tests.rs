@@ -234,3 +234,20 @@ fn one_target_gets_what_it_asked_for_again() {
     assert_eq!(ask(&object("a", 1, "x"), "other"), [""; 0]);
     assert_eq!(ask(&marked("a", 2, "x"), "live"), [""; 0]);
 }
+
+#[test]
+fn the_secrets_of_providers_are_never_wanted() {
+    let secrets =
+        Arc::new(ResourceType { resource: "secrets".into(), kind: "Secret".into(), ..ResourceType::clone(&kind()) });
+    let route = Route { target: mk_target("live"), namespace: None, operations: Operations::ALL };
+    let rules = RuleSet::new([mk_target("live")], [(Arc::clone(&secrets), route)]);
+    let withheld = rules.clone().without([NamespacedName::new("shop", "git")].into());
+    let mut rig = Rig::listed(&[]);
+    rig.intake = Intake::new(secrets, Arc::clone(&rig.evidence));
+    rig.intake.set_rules(Arc::new(withheld));
+    let said = rig.list(&[object("git", 1, "x"), object("other", 1, "x")]);
+    assert_eq!(said, ["begin live None", "item live/core/v1/secrets/shop/other.yaml", "end live true"]);
+    assert_eq!(rig.applied(&object("git", 2, "y")), [""; 0]);
+    assert_eq!(rig.deleted(&object("git", 3, "y")), [""; 0]);
+    assert!(rig.intake.set_rules(Arc::new(rules)), "what is wanted now was never listed");
+}

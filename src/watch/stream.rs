@@ -131,7 +131,12 @@ impl Stream {
             Ok(watcher::Event::Delete(object)) => self.intake.deleted(&object, now),
             Err(error) => {
                 self.listing = None;
-                tracing::warn!(kind = %self.kind, %error, "Watch failed; it is tried again");
+                match &error {
+                    watcher::Error::WatchError(status) if status.code == 410 => {
+                        tracing::info!(kind = %self.kind, "Watch fell behind; it starts again with a list");
+                    }
+                    _ => tracing::warn!(kind = %self.kind, %error, "Watch failed; it is tried again"),
+                }
                 return;
             }
         };

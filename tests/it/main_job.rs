@@ -129,6 +129,22 @@ async fn status_writes_no_ops_and_dry_runs_make_no_commit() {
 }
 
 #[tokio::test]
+async fn the_secret_that_opens_the_repository_is_not_mirrored() {
+    let cluster = shared().await.unwrap();
+    let mirror = Mirror::start(cluster, "secrets", &["secrets"]).await.unwrap();
+    let secret = |name| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {}}}\nstringData: {{a: b}}\n",
+            mirror.namespace
+        )
+    };
+    apply(cluster, &secret("other")).await.unwrap();
+    let path = |name| format!("live/core/v1/secrets/{}/{name}.yaml", mirror.namespace);
+    mirror.commits(&path("other"), 1).await.unwrap();
+    assert!(mirror.history(&path("git")).is_empty());
+}
+
+#[tokio::test]
 async fn who_was_denied_is_never_an_author() {
     let cluster = shared().await.unwrap();
     let mirror = Mirror::start(cluster, "denied", &["configmaps"]).await.unwrap();
