@@ -4,7 +4,8 @@
 //! until the end. A root task that ends by itself makes the process exit with an error.
 
 use crate::attribution::{self, Index};
-use crate::cli::RunArguments;
+use crate::cli::{RunArguments, SnapshotArguments};
+use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::controllers::registration::{self, Endpoint};
 use crate::controllers::{self, Registration};
 use crate::git::batch::BatchLimits;
@@ -40,6 +41,23 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 pub fn run(arguments: RunArguments) -> anyhow::Result<()> {
     logging::init(&arguments.log)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(supervise(arguments))
+}
+
+/// Runs the one-shot command `snapshot`.
+///
+/// # Errors
+/// When something of the snapshot is missing.
+pub fn snapshot(arguments: SnapshotArguments) -> anyhow::Result<()> {
+    let SnapshotArguments { output, namespace, all_namespaces, kubeconfig, context, resources } = arguments;
+    let options = snapshot::Options {
+        kubeconfig,
+        context,
+        namespaces: if all_namespaces { Namespaces::All } else { Namespaces::One(namespace) },
+        resources,
+        output: if output.as_os_str() == "-" { Output::Stream } else { Output::Folder(output) },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(snapshot::run(options))?)
 }
 
 async fn supervise(arguments: RunArguments) -> anyhow::Result<()> {

@@ -18,8 +18,38 @@ pub struct Cli {
 pub enum Command {
     /// Runs the operator.
     Run(Box<RunArguments>),
+    /// Writes the objects of a cluster as files, once: the same bytes as the operator's.
+    Snapshot(SnapshotArguments),
     /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
+}
+
+/// What to write, and where to.
+#[derive(Debug, Args)]
+pub struct SnapshotArguments {
+    /// The folder for the files; `-` prints one YAML stream instead.
+    #[arg(long, short)]
+    pub output: PathBuf,
+
+    /// The namespace; by default that of the context.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+
+    /// All namespaces, and with the default resources also what has no namespace.
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+
+    /// The kubeconfig; by default as kubectl finds it.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context; by default the current one.
+    #[arg(long)]
+    pub context: Option<String>,
+
+    /// Which types, such as deployments or clusterroles.rbac.authorization.k8s.io; by default those that describe the
+    /// desired state.
+    pub resources: Vec<String>,
 }
 
 /// Settings of the operator.

@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => app::run(*arguments),
+        Command::Snapshot(arguments) => app::snapshot(arguments),
         Command::Crds => commands::crds::print(&mut std::io::stdout().lock()).map_err(Into::into),
     };
     match result {

@@ -1,3 +1,4 @@
 //! The one-shot commands.
 
 pub mod crds;
+pub mod snapshot;

@@ -185,3 +185,15 @@ fn a_list_that_never_began_here_has_no_effect() {
     let mut stage = mk_stage(&[("gone", "x")]);
     assert!(stage.take(Message::SeedEnd(mk_scope("live"), true), now()).is_none());
 }
+
+#[test]
+fn what_a_change_wrote_meanwhile_is_not_written_again() {
+    let mut stage = mk_stage(&[]);
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "x")), now());
+    take(&mut stage, mk_change("a", Content::Upsert(manifest("x"))));
+    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    stage.finish(sweep, Vec::new(), now());
+    assert_eq!(subjects(&mut stage), ["[CREATE] ConfigMap/a in ns/shop by user/unknown"]);
+}

@@ -1,5 +1,6 @@
 //! What a mirrored object is called.
 
+use kube::core::ApiResource;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,6 +24,18 @@ impl ResourceType {
     #[must_use]
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// The type as the client asks for it.
+    #[must_use]
+    pub fn api_resource(&self) -> ApiResource {
+        ApiResource {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            api_version: self.api_version(),
+            kind: self.kind.clone(),
+            plural: self.resource.clone(),
+        }
     }
 
     /// `resource.group`, or the bare resource in the core group.

@@ -69,6 +69,12 @@ impl BaseFolder {
         Ok(Self(Arc::from(folder)))
     }
 
+    /// The root of the repository.
+    #[must_use]
+    pub fn root() -> Self {
+        Self(Arc::from("."))
+    }
+
     /// The folder as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

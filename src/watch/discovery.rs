@@ -110,6 +110,14 @@ fn definition_changes(client: Client) -> impl Stream<Item = ()> {
     events.ready_chunks(1_000).map(|_| ())
 }
 
+/// Asks once what the API server serves.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn discover(client: &Client) -> Result<Catalog, DiscoveryError> {
+    Ok(Catalog::new(ask(client).await?.types))
+}
+
 async fn ask(client: &Client) -> Result<Answer, DiscoveryError> {
     let both =
         async { tokio::try_join!(client.list_core_api_versions_aggregated(), client.list_api_groups_aggregated()) };

@@ -171,6 +171,14 @@ fn the_first_sight_of_a_deletion_is_the_deletion() {
 }
 
 #[test]
+fn another_object_of_the_name_continues_no_chain_of_versions() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    let other = mk_object("a", "other", 2, "x", r#","deletionTimestamp":"2026-01-01T00:00:00Z""#);
+    rig.record(Operation::Delete, "mallory", Some(1), &other);
+    assert_eq!(rig.applied(&other), ["delete live/core/v1/configmaps/shop/a.yaml by nobody"]);
+}
+
+#[test]
 fn a_deletion_seen_in_a_list_names_nobody() {
     let mut rig = Rig::listed(&[object("a", 1, "x"), object("b", 1, "x")]);
     for name in ["a", "b"] {

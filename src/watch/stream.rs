@@ -7,7 +7,6 @@ use crate::git::pool::Pool;
 use crate::resource::{NamespacedName, ResourceId, ResourceType};
 use crate::rules::{RuleSet, WatchScope};
 use futures::StreamExt as _;
-use kube::api::ApiResource;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use std::pin::pin;
@@ -52,7 +51,7 @@ impl Stream {
         lists: Arc<Semaphore>,
         intake: Intake,
     ) -> Self {
-        let resource = api_resource(kind);
+        let resource = kind.api_resource();
         let api = match scope {
             WatchScope::All => Api::all_with(client, &resource),
             WatchScope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
@@ -97,7 +96,7 @@ impl Stream {
     async fn fetch(&self, target: &NamespacedName, id: &ResourceId) {
         let api = match &id.name.namespace {
             Some(namespace) => {
-                Api::namespaced_with(self.api.clone().into_client(), namespace, &api_resource(&self.kind))
+                Api::namespaced_with(self.api.clone().into_client(), namespace, &self.kind.api_resource())
             }
             None => self.api.clone(),
         };
@@ -152,15 +151,5 @@ impl Stream {
                 seed => mailbox.send_seed(seed).await,
             }
         }
-    }
-}
-
-fn api_resource(kind: &ResourceType) -> ApiResource {
-    ApiResource {
-        group: kind.group.clone(),
-        version: kind.version.clone(),
-        api_version: kind.api_version(),
-        kind: kind.kind.clone(),
-        plural: kind.resource.clone(),
     }
 }

@@ -9,6 +9,7 @@ mod harness;
 mod inventory;
 mod layers;
 mod main_job;
+mod snapshot;
 
 #[path = "../support/mod.rs"]
 mod support;
