@@ -168,6 +168,11 @@ fn the_first_sight_of_a_deletion_is_the_deletion() {
     assert_eq!(rig.applied(&marked("a", 3, "y")), [""; 0]);
     assert_eq!(rig.deleted(&marked("a", 4, "y")), [""; 0]);
     assert_eq!(rig.applied(&mk_object("a", "another", 5, "x", "")), [format!("upsert {file} by nobody")]);
+    assert_eq!(
+        rig.applied(&mk_object("a", "another", 6, "x", r#","deletionTimestamp":"2026-01-01T00:00:00Z""#)).len(),
+        1
+    );
+    assert_eq!(rig.list(&[]), [""; 0], "what was removed is not removed again by a list");
 }
 
 #[test]
