@@ -79,7 +79,7 @@ fn decode(component: &str) -> Option<String> {
         }
     }
     let name = String::from_utf8(bytes).ok()?;
-    (encode(&name) == component).then_some(name)
+    (!name.is_empty() && encode(&name) == component).then_some(name)
 }
 
 #[cfg(test)]
@@ -127,9 +127,18 @@ mod tests {
         let base = BaseFolder::new("x").unwrap();
         let kind = mk_id(true, "a", "b").kind;
         let folder = folder_of(&base, &kind, None);
-        for path in
-            ["a/b.yml", "a/b/c.yaml", "b.yaml", "a/b%2.yaml", "a/b%41.yaml", "a/b%zz.yaml", "a/b%3a.yaml", "a/ü.yaml"]
-        {
+        for path in [
+            "a/b.yml",
+            "a/b/c.yaml",
+            "b.yaml",
+            "/b.yaml",
+            "a/.yaml",
+            "a/b%2.yaml",
+            "a/b%41.yaml",
+            "a/b%zz.yaml",
+            "a/b%3a.yaml",
+            "a/ü.yaml",
+        ] {
             assert_eq!(object_at(&base, &kind, &format!("{folder}{path}")), None, "{path}");
         }
         assert_eq!(object_at(&base, &kind, "y/a/b.yaml"), None);

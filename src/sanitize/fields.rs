@@ -108,4 +108,78 @@ mod tests {
         assert!(!lists(ANNOTATIONS, "kubernetes.io/change-cause"));
         assert!(!lists(FINALIZERS, "example.com/orphan"));
     }
+
+    #[test]
+    fn what_is_stripped_and_what_only_looks_like_it() {
+        #[rustfmt::skip]
+        let stripped = [
+            (ANNOTATIONS, &[
+                "kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision",
+                "deployment.kubernetes.io/max-replicas", "deprecated.daemonset.template.generation",
+                "control-plane.alpha.kubernetes.io/leader", "endpoints.kubernetes.io/last-change-trigger-time",
+                "autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics",
+                "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller", "pv.kubernetes.io/migrated-to",
+                "volume.kubernetes.io/selected-node", "volume.kubernetes.io/storage-provisioner",
+                "volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-resizer",
+                "kubernetes.io/service-account.uid", "argocd.argoproj.io/tracking-id",
+                "argocd.argoproj.io/installation-id", "argocd.argoproj.io/refresh", "reconcile.fluxcd.io/requestedAt",
+                "kustomize.toolkit.fluxcd.io/checksum", "kcp.io/cluster", "applyset.kubernetes.io/tooling",
+                "applyset.kubernetes.io/contains-group-kinds", "field.cattle.io/publicEndpoints",
+                "field.cattle.io/creatorId", "field.cattle.io/projectId", "lifecycle.cattle.io/create.namespace-auth",
+                "objectset.rio.cattle.io/applied", "objectset.rio.cattle.io/id", "cattle.io/status",
+                "kapp.k14s.io/original", "kapp.k14s.io/original-diff-md5", "kapp.k14s.io/identity",
+                "kopf.zalando.org/last-handled-configuration", "openshift.io/sa.scc.mcs",
+                "openshift.io/sa.scc.uid-range", "openshift.io/sa.scc.supplemental-groups",
+                "kyverno.io/last-applied-patches", "policies.kyverno.io/last-applied-patches",
+            ][..]),
+            (LABELS, &[
+                "kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
+                "helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace", "kro.run/owned",
+                "kro.run/instance-id", "applyset.kubernetes.io/part-of", "applyset.kubernetes.io/id",
+                "velero.io/backup-name", "velero.io/restore-name", "field.cattle.io/projectId",
+            ]),
+            (FINALIZERS, &[
+                "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection",
+                "external-provisioner.volume.kubernetes.io/finalizer", "external-attacher/ebs-csi-aws-com",
+                "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection",
+                "customresourcecleanup.apiextensions.k8s.io", "service.kubernetes.io/load-balancer-cleanup",
+                "batch.kubernetes.io/job-tracking", "foregroundDeletion", "orphan",
+            ]),
+            (METADATA, &[
+                "managedFields", "resourceVersion", "uid", "selfLink", "generation", "creationTimestamp",
+                "deletionTimestamp", "deletionGracePeriodSeconds", "generateName", "ownerReferences",
+            ]),
+        ];
+        for (table, names) in stripped {
+            for name in names {
+                assert!(lists(table, name), "{name}");
+            }
+        }
+        #[rustfmt::skip]
+        let kept = [
+            (ANNOTATIONS, &[
+                "kubectl.kubernetes.io/restartedAt", "kubectl.kubernetes.io/default-container",
+                "kubernetes.io/change-cause", "storageclass.kubernetes.io/is-default-class",
+                "kubernetes.io/service-account.name", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace",
+                "helm.sh/resource-policy", "helm.sh/hook", "argocd.argoproj.io/sync-wave",
+                "argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options", "argocd.argoproj.io/hook",
+                "argocd.argoproj.io/hook-delete-policy", "kustomize.toolkit.fluxcd.io/reconcile",
+                "kustomize.toolkit.fluxcd.io/prune", "kustomize.toolkit.fluxcd.io/ssa",
+                "kustomize.toolkit.fluxcd.io/force", "kustomize.toolkit.fluxcd.io/substitute",
+                "cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret", "cert-manager.io/issuer",
+                "cert-manager.io/cluster-issuer", "pv.kubernetes.io/provisioned-by", "configbutler.ai/ignore",
+            ][..]),
+            (LABELS, &[
+                "app", "app.kubernetes.io/name", "app.kubernetes.io/managed-by", "helm.sh/chart", "job-name",
+                "controller-uid", NAMESPACE_NAME_LABEL, "pod-security.kubernetes.io/enforce",
+            ]),
+            (FINALIZERS, &["example.com/cleanup", "kubernetes.io/pvc-protection-2", "foregroundDeletion/x"]),
+            (METADATA, &["name", "namespace", "labels", "annotations", "finalizers", "clusterName"]),
+        ];
+        for (table, names) in kept {
+            for name in names {
+                assert!(!lists(table, name), "{name}");
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Which object a file in Git is, read from its content.
 
+use super::reader;
 use crate::resource::{ObjectName, ResourceType};
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ struct Metadata {
 #[must_use]
 pub fn identifies(content: &[u8], kind: &ResourceType, name: &ObjectName) -> bool {
     let Ok(text) = std::str::from_utf8(content) else { return false };
-    let Ok(head) = serde_saphyr::from_str::<Head>(text) else { return false };
+    let Some(head) = reader::read::<Head>(text, text.len()) else { return false };
     head.api_version == kind.api_version()
         && head.kind == kind.kind
         && head.metadata.name == *name.name

@@ -186,6 +186,23 @@ impl<'a> Document<'a> {
         doomed.iter().for_each(|&value| self.remove(value));
         !doomed.is_empty()
     }
+
+    /// Takes out the elements of an array for which `unwanted` says so, and then an array that this has emptied:
+    /// one that came empty stays.
+    pub(super) fn remove_elements(&mut self, array: NodeId, mut unwanted: impl FnMut(&Self, NodeId) -> bool) {
+        let doomed: Vec<NodeId> = self.elements(array).filter(|&element| unwanted(self, element)).collect();
+        doomed.iter().for_each(|&element| self.remove(element));
+        if !doomed.is_empty() && self.is_empty(array) {
+            self.remove(array);
+        }
+    }
+
+    /// As [`Self::remove_members`], and then takes out an object that this has emptied: one that came empty stays.
+    pub(super) fn prune_members(&mut self, object: NodeId, unwanted: impl FnMut(&Self, &str, NodeId) -> bool) {
+        if self.remove_members(object, unwanted) && self.is_empty(object) {
+            self.remove(object);
+        }
+    }
 }
 
 /// A member of an object.

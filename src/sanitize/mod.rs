@@ -8,34 +8,53 @@
 //! Pure: no clock, no I/O, and nothing that is specific to a target. A pass can only take out. The order of
 //! the passes is an invariant, because a later one decides on what an earlier one left:
 //!
-//! 1. metadata: what the API server assigned, and system finalizers;
-//! 2. annotations;
-//! 3. labels;
-//! 4. rules of single kinds;
+//! 1. rules of single kinds: first, because what shows that somebody asked for a value (`managedFields`, the
+//!    last applied configuration, the annotations of provisioners and injectors) is what the next two take out;
+//! 2. metadata: what the API server assigned, and system finalizers;
+//! 3. annotations;
+//! 4. labels;
 //! 5. `status`;
 //! 6. nested nulls: what is left in templates.
 //!
 //! Everything that no rule names is kept, defaults and empty values included: `{}` and `[]` carry meaning.
-//! Only `annotations`, `labels` and `finalizers` go when a pass has emptied them.
+//! Only `annotations`, `labels`, `finalizers` and the lists that a rule of a kind filters go when a pass has
+//! emptied them. An object of a kind without a rule costs nothing more than looking that up.
+//!
+//! [`noise`] tells, before any pass, which objects are not worth a file; [`same_object`], whether a file that
+//! is there says the same already.
 
+mod copy;
+mod equal;
 mod error;
 mod fields;
+#[cfg(test)]
+mod fixtures;
 pub mod hash;
 mod identity;
+mod intent;
 pub mod json;
+mod kinds;
 pub mod manifest;
 mod metadata;
+mod noise;
+mod number;
 mod parser;
+mod reader;
+#[cfg(test)]
+mod restoring;
 #[cfg(test)]
 mod samples;
 mod scalar;
 pub mod yaml;
 
+pub use equal::same_object;
 pub use error::SanitizeError;
 pub use hash::content_hash;
 pub use identity::identifies;
 pub use json::Document;
+pub use kinds::FIELD_MANAGER;
 pub use manifest::Manifest;
+pub use noise::{Noise, noise};
 
 use crate::resource::ResourceType;
 
@@ -48,6 +67,13 @@ use crate::resource::ResourceType;
 /// [`SanitizeError::DuplicateKey`] and [`SanitizeError::TooLarge`]; only a server that is no Kubernetes API
 /// server causes either.
 pub fn manifest(document: &mut Document<'_>, kind: &ResourceType) -> Result<Manifest, SanitizeError> {
+    strip(document, kind);
+    yaml::emit(document, kind).map(Manifest::new)
+}
+
+/// The passes, in their order.
+fn strip(document: &mut Document<'_>, kind: &ResourceType) {
+    kinds::strip(document, kind);
     if let Some(node) = document.get(document.root(), "metadata") {
         metadata::metadata(document, node);
         metadata::annotations(document, node);
@@ -55,7 +81,6 @@ pub fn manifest(document: &mut Document<'_>, kind: &ResourceType) -> Result<Mani
     }
     document.remove_members(document.root(), |_, key, _| key == "status");
     metadata::nested_nulls(document);
-    yaml::emit(document, kind).map(Manifest::new)
 }
 
 #[cfg(test)]
