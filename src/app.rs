@@ -11,6 +11,7 @@ use crate::controllers::{self, Registration};
 use crate::git::batch::BatchLimits;
 use crate::git::cli::Git;
 use crate::git::message::Installation;
+use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
 use crate::git::spec::Identity;
 use crate::git::worker;
@@ -21,7 +22,6 @@ use crate::webhook;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -121,7 +121,7 @@ struct Operator {
 impl Operator {
     async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
         let git = Git::find(arguments.allow_insecure_transports).await?;
-        check_work_dir(&arguments.work_dir)?;
+        let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let installation = Arc::new(identify(&client, &arguments, &namespace).await?);
@@ -133,7 +133,7 @@ impl Operator {
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
         let pool = Arc::new(pool);
-        tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, installation)), starts));
+        tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, places, installation)), starts));
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
@@ -208,14 +208,6 @@ async fn connect() -> anyhow::Result<Client> {
     Ok(client)
 }
 
-fn check_work_dir(work_dir: &Path) -> anyhow::Result<()> {
-    let advice =
-        || format!("the work directory {} is not writable: choose another with --work-dir", work_dir.display());
-    std::fs::create_dir_all(work_dir).with_context(advice)?;
-    tempfile::tempfile_in(work_dir).with_context(advice)?;
-    Ok(())
-}
-
 /// Names this installation by uids, which no other has.
 async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) -> anyhow::Result<Installation> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -234,10 +226,15 @@ async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) ->
     Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
 }
 
-fn worker_settings(arguments: &RunArguments, git: Git, installation: Arc<Installation>) -> worker::Settings {
+fn worker_settings(
+    arguments: &RunArguments,
+    git: Git,
+    places: Places,
+    installation: Arc<Installation>,
+) -> worker::Settings {
     worker::Settings {
         git,
-        work_dir: arguments.work_dir.clone(),
+        places,
         installation,
         batch: BatchLimits {
             files: arguments.git_batch_max_files as usize,

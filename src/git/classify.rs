@@ -27,7 +27,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 42] = [
+const PATTERNS: [(&str, Class); 43] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -57,6 +57,7 @@ const PATTERNS: [(&str, Class); 42] = [
     ("unexpected disconnect", Class::Transient),
     ("transfer closed with", Class::Transient),
     ("returned error: 429", Class::Transient),
+    ("returned error: 30", Class::Config),
     ("returned error: 5", Class::Transient),
     ("cannot lock ref", Class::Transient),
     ("server certificate verification failed", Class::Config),
@@ -110,7 +111,7 @@ impl Class {
                 "The remote has no such repository, or hides it from these credentials; check spec.url of the GitProvider"
             }
             Self::Config => {
-                "The remote cannot be used as it is configured; check spec.url of the GitProvider and the server's certificate"
+                "The remote cannot be used as it is configured; check spec.url of the GitProvider, which must not be redirected, and the server's certificate"
             }
             Self::Rejected => "The remote refuses the commits; check the rules that protect the branch",
             Self::Corrupt => "The local clone is damaged",
@@ -161,6 +162,7 @@ mod tests {
             ("fatal: unable to access 'https://h/r/': The requested URL returned error: 403", Class::Auth),
             ("fatal: unable to access 'https://h/r/': The requested URL returned error: 429", Class::Transient),
             ("fatal: unable to access 'https://h/r/': The requested URL returned error: 503", Class::Transient),
+            ("fatal: unable to access 'https://h/r/': The requested URL returned error: 301", Class::Config),
             ("fatal: repository 'https://h/r/' not found", Class::NotFound),
             (
                 "fatal: unable to access 'https://nohost.invalid/r/': Could not resolve host: nohost.invalid",

@@ -2,11 +2,12 @@
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
-use super::cli::{Git, GitCommand, GitError};
+use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
 use super::credentials::CredentialFile;
 use super::fast_import;
 use super::journal;
+use super::places::Places;
 use super::push::PushOutcome;
 use super::spec::BasicAuth;
 use super::tree::TreeIndex;
@@ -14,22 +15,27 @@ use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, BranchKey, Oid};
 use crate::sanitize::Manifest;
 use sha2::Digest as _;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The last commit that is known to be on the remote.
 const BASE: &str = "refs/reverser/base";
+/// Where a replay is built before the branch moves to it: fast-import moves no branch to what is not its descendant.
+const REPLAY: &str = "refs/reverser/replay";
 /// Written last when a clone is made: one without it is made anew.
 const READY: &str = "reverser-ready";
 /// How long a transfer may take in all; a stalled one ends earlier.
 const TRANSFER: Duration = Duration::from_secs(600);
+/// How long the branch's worker may wait for the content of files that are not here.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// The clone of one branch. Its worker is the only writer.
 #[derive(Clone, Debug)]
 pub struct BranchClone {
     git: Git,
     directory: PathBuf,
-    scratch: PathBuf,
+    secrets: PathBuf,
     key: BranchKey,
     format: ObjectFormat,
 }
@@ -42,16 +48,16 @@ struct Advertised {
 }
 
 impl BranchClone {
-    /// Opens the clone below `work_dir`, or makes it. An existing one needs no network.
+    /// Opens the clone at its place, or makes it. An existing one needs no network.
     ///
     /// # Errors
     /// When the remote cannot be reached or the clone cannot be made.
-    pub async fn open(git: &Git, work_dir: &Path, key: &BranchKey, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
-        let directory = work_dir.join("repos").join(folder_name(key));
+    pub async fn open(git: &Git, places: &Places, key: &BranchKey, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
+        let directory = places.work_dir.join("repos").join(folder_name(key));
         let mut clone = Self {
             git: git.clone(),
             directory,
-            scratch: work_dir.to_owned(),
+            secrets: places.secrets.clone(),
             key: key.clone(),
             format: ObjectFormat::Sha1,
         };
@@ -168,10 +174,10 @@ impl BranchClone {
 
     async fn resolve(&self, reference: &str) -> Result<Option<Oid>, GitError> {
         let output = self.command("rev-parse").flag("--verify").flag("--quiet").operand(reference).run().await?;
-        if output.code != 0 {
+        if output.code == 1 {
             return Ok(None);
         }
-        let text = output.text();
+        let text = output.success()?.text();
         text.trim().parse().map(Some).map_err(|_| GitError::unreadable("rev-parse", text.as_bytes()))
     }
 
@@ -200,7 +206,7 @@ impl BranchClone {
         text.trim().parse().map_err(|_| GitError::unreadable("rev-list", text.as_bytes()))
     }
 
-    /// The files of commit `tip` below `folders`.
+    /// The files of commit `tip` below `folders`, and what stands where one of these has to be.
     ///
     /// # Errors
     /// When git fails.
@@ -210,16 +216,26 @@ impl BranchClone {
         folders: impl Iterator<Item = &'a BaseFolder> + Clone,
     ) -> Result<TreeIndex, GitError> {
         let Some(tip) = tip else { return Ok(TreeIndex::default()) };
-        let listing = self
-            .command("ls-tree")
-            .flag("-r")
-            .flag("-z")
-            .flag("--full-tree")
-            .operand(tip.to_string())
-            .run()
-            .await?
-            .success()?;
-        Ok(TreeIndex::parse(&listing.stdout, folders))
+        let paths: Vec<&str> = folders.clone().map(BaseFolder::as_str).filter(|folder| *folder != ".").collect();
+        let everything = folders.clone().count() != paths.len();
+        if !everything && paths.is_empty() {
+            return Ok(TreeIndex::default());
+        }
+        let list = |command: GitCommand| command.flag("-z").flag("--full-tree").operand(tip.to_string());
+        let mut below = list(self.command("ls-tree").flag("-r"));
+        let mut above = list(self.command("ls-tree"));
+        if !everything {
+            for path in &paths {
+                below = below.operand(*path);
+                let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+                above = ends.fold(above, |above, end| above.operand(&path[..end]));
+            }
+        }
+        let mut listing = below.run().await?.success()?.stdout;
+        if !everything {
+            listing.extend(above.run().await?.success()?.stdout);
+        }
+        Ok(TreeIndex::parse(&listing, folders))
     }
 
     /// Adds `commits` on top of `tip` and moves the branch; returns their ids.
@@ -232,7 +248,12 @@ impl BranchClone {
 
     async fn import(&self, reference: &str, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
         let stream = fast_import::commits(reference, tip, commits);
-        let output = self.command("fast-import").flag("--quiet").input(stream).run().await?.success()?;
+        let mut command = self.command("fast-import").flag("--quiet").deadline(import_deadline(commits.len()));
+        if reference == REPLAY {
+            // What an earlier replay left there is no ancestor of this one.
+            command = command.flag("--force");
+        }
+        let output = command.input(stream).run().await?.success()?;
         fast_import::printed_ids(&output.stdout, commits.len())
     }
 
@@ -250,39 +271,28 @@ impl BranchClone {
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
-    pub async fn replay(
-        &self,
-        base: Option<Oid>,
-        tip: Option<Oid>,
-        onto: Oid,
-        tree: TreeIndex,
-    ) -> Result<(Oid, usize), GitError> {
-        let journal = match tip {
-            Some(tip) if !self.is_ancestor(tip, onto).await? => {
-                journal::rebase(journal::read(&self.git, &self.directory, base, tip).await?, tree)
-            }
-            _ => Vec::new(),
+    pub async fn replay(&self, base: Option<Oid>, tip: Option<Oid>, onto: Oid) -> Result<(Oid, usize), GitError> {
+        let mut journal = match tip {
+            Some(tip) => journal::read(&self.git, &self.directory, base, tip, onto).await?,
+            None => Vec::new(),
         };
         let mut new_tip = onto;
         if !journal.is_empty() {
-            // A ref of its own: fast-import moves no branch to what is not its descendant.
-            let ids = self.import("refs/reverser/replay", Some(onto), &journal).await?;
+            // Not only the folders of today's targets: the journal may be older than they are.
+            let tops: BTreeSet<BaseFolder> =
+                journal.iter().flat_map(|commit| &commit.files).map(|file| file.path().top()).collect();
+            journal = journal::rebase(journal, self.index(Some(onto), tops.iter()).await?);
+        }
+        if !journal.is_empty() {
+            let ids = self.import(REPLAY, Some(onto), &journal).await?;
             new_tip = ids.last().copied().unwrap_or(onto);
         }
         self.set_refs(new_tip, Some(onto)).await?;
-        self.command("update-ref").flag("-d").operand("refs/reverser/replay").run().await?.success()?;
+        if let Err(error) = self.command("update-ref").flag("-d").operand(REPLAY).run().await.and_then(Output::success)
+        {
+            tracing::debug!(%error, "A scratch ref stays");
+        }
         Ok((new_tip, journal.len()))
-    }
-
-    /// Whether `ancestor` is `descendant` or one of its ancestors.
-    async fn is_ancestor(&self, ancestor: Oid, descendant: Oid) -> Result<bool, GitError> {
-        let check = self
-            .command("merge-base")
-            .flag("--is-ancestor")
-            .operand(ancestor.to_string())
-            .operand(descendant.to_string());
-        let output = check.run().await?;
-        if output.code == 1 { Ok(false) } else { output.success().map(|_| true) }
     }
 
     /// The content of blobs; those that a partial clone lacks are fetched.
@@ -291,8 +301,23 @@ impl BranchClone {
     /// When git fails.
     pub async fn read_blobs(&self, ids: &[Oid], auth: Option<&BasicAuth>) -> Result<Vec<Vec<u8>>, GitError> {
         let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        // One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by
+        // their id, it still may.
+        let fetched = self
+            .remote_command("fetch", auth, |fetch| {
+                let fetch =
+                    fetch.flag("--quiet").flag("--no-tags").flag("--no-write-fetch-head").flag("--filter=blob:none");
+                let fetch = fetch.config("fetch.negotiationAlgorithm", "noop").flag("--stdin");
+                fetch.operand("origin").deadline(LOOK).input(input.clone().into_bytes())
+            })
+            .await;
+        if let Err(error) = fetched.and_then(Output::success) {
+            tracing::debug!(%error, "Blobs cannot be fetched by their ids");
+        }
         let output = self
-            .remote_command("cat-file", auth, |command| command.flag("--batch").lazy_fetch().input(input.into_bytes()))
+            .remote_command("cat-file", auth, |command| {
+                command.flag("--batch").lazy_fetch().deadline(LOOK).input(input.into_bytes())
+            })
             .await?
             .success()?;
         parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
@@ -361,15 +386,20 @@ impl BranchClone {
         subcommand: &'static str,
         auth: Option<&BasicAuth>,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
-    ) -> Result<super::cli::Output, GitError> {
+    ) -> Result<Output, GitError> {
         let credentials =
-            CredentialFile::write(auth, &self.key.url, &self.scratch).map_err(|source| Self::io(subcommand, source))?;
-        arguments(credentials.apply(self.command(subcommand))).deadline(TRANSFER).run().await
+            CredentialFile::write(auth, &self.key.url, &self.secrets).map_err(|source| Self::io(subcommand, source))?;
+        arguments(credentials.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
     }
 
     fn io(command: &str, source: std::io::Error) -> GitError {
         GitError::Process { command: command.to_owned(), source }
     }
+}
+
+/// A folder of ten thousand files is written anew for each commit: some ten milliseconds.
+fn import_deadline(commits: usize) -> Duration {
+    Duration::from_secs(60) + Duration::from_millis(50) * u32::try_from(commits).unwrap_or(u32::MAX)
 }
 
 /// `<host>_<path>_<branch>-<hash8>`: recognisable, and different for every key.

@@ -8,23 +8,19 @@ use std::io::Write as _;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// Credentials on a memory-backed disk for as long as a command runs.
+/// Credentials in a file for as long as a command runs.
 #[derive(Debug)]
 pub struct CredentialFile(Option<NamedTempFile>);
 
-/// A directory that is held in memory on Linux, so that a secret never reaches a disk.
-const IN_MEMORY: &str = "/dev/shm";
-
 impl CredentialFile {
-    /// Writes `auth` for `url`. Where there is no memory-backed directory, the file lies in `fallback`.
+    /// Writes `auth` for `url` into `directory`, which is private to this process.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(auth: Option<&BasicAuth>, url: &RepoUrl, fallback: &Path) -> std::io::Result<Self> {
+    pub fn write(auth: Option<&BasicAuth>, url: &RepoUrl, directory: &Path) -> std::io::Result<Self> {
         let (Some(auth), Scheme::Https | Scheme::Http) = (auth, url.scheme()) else { return Ok(Self(None)) };
         // The file is made with mode 0600 and is removed on drop.
-        let directory = if Path::new(IN_MEMORY).is_dir() { Path::new(IN_MEMORY) } else { fallback };
-        let mut file = tempfile::Builder::new().prefix("gitops-reverser-").tempfile_in(directory)?;
+        let mut file = tempfile::Builder::new().tempfile_in(directory)?;
         let scheme = if url.scheme() == Scheme::Https { "https" } else { "http" };
         let (user, password) = (percent_encode(&auth.username), percent_encode(&auth.password));
         writeln!(file, "{scheme}://{user}:{password}@{}", url.authority())?;

@@ -7,12 +7,14 @@ use crate::resource::{Oid, RepoPath};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Reads the commits `base..main`, oldest first; all of `main` without a base.
+/// Reads the commits `base..main`, oldest first; all of `main` without a base. Those that `onto`, the remote's tip, has
+/// already are left out: a push may have landed although nobody heard of it.
 ///
 /// # Errors
 /// When git fails, or answers in a form that is not understood.
-pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid) -> Result<Vec<Commit>, GitError> {
-    let mut list = git.command(git_dir, "rev-list").flag("--reverse").operand(main.to_string());
+pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto: Oid) -> Result<Vec<Commit>, GitError> {
+    let list = git.command(git_dir, "rev-list").flag("--reverse");
+    let mut list = list.operand(main.to_string()).operand(format!("^{onto}"));
     if let Some(base) = base {
         list = list.operand(format!("^{base}"));
     }

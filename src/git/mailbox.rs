@@ -14,6 +14,9 @@ const SEED_BYTES: usize = 8 << 20;
 /// Content of live changes and lists together, above which live changes lose theirs.
 const TOTAL_BYTES: usize = 32 << 20;
 
+/// What a message takes besides its content: names, path, evidence.
+const ENVELOPE: usize = 512;
+
 /// One thing for the worker to do.
 #[derive(Debug)]
 pub enum Message {
@@ -32,14 +35,15 @@ pub enum Message {
 
 impl Message {
     fn bytes(&self) -> usize {
-        match self {
+        let content = match self {
             Self::Change(change) => match &change.content {
                 Content::Upsert(manifest) => manifest.len(),
                 Content::Delete | Content::Dropped => 0,
             },
             Self::SeedItem(_, item) => item.manifest.len(),
             Self::SeedBegin(_) | Self::SeedKeep(..) | Self::SeedEnd(..) => 0,
-        }
+        };
+        content + ENVELOPE
     }
 }
 

@@ -16,6 +16,7 @@ pub mod fast_import;
 pub mod journal;
 pub mod mailbox;
 pub mod message;
+pub mod places;
 pub mod pool;
 pub mod push;
 pub mod remote;

@@ -85,6 +85,9 @@ impl Pool {
                 false
             }
         });
+        // The lock of a clone that has neither a worker nor one that waits for it.
+        let State { workers, clones, .. } = &mut *state;
+        clones.retain(|key, lock| workers.contains_key(key) || Arc::strong_count(lock) > 1);
         for spec in wanted.into_values() {
             self.start(&mut state, spec);
         }

@@ -7,8 +7,8 @@ use super::cli::{GitError, Output};
 pub enum PushOutcome {
     /// The remote has it.
     Pushed,
-    /// The remote's branch has commits that we do not know: fetch and replay.
-    Stale,
+    /// The remote's branch has commits that we do not know, or would not move: fetch and replay. What was said.
+    Stale(String),
     /// The server refuses it; its sentence.
     Rejected(String),
     /// It is not known whether the remote has it, or why not: fetch and look.
@@ -39,9 +39,7 @@ impl PushOutcome {
 
     fn refused(line: &str, stderr: &str) -> Self {
         let stale = ["(fetch first)", "(non-fast-forward)", "(failed to update ref)", "(stale info)"];
-        if stale.iter().any(|reason| line.contains(reason)) || stderr.contains("cannot lock ref") {
-            return Self::Stale;
-        }
+        let is_stale = stale.iter().any(|reason| line.contains(reason)) || stderr.contains("cannot lock ref");
         let remote: Vec<&str> = stderr
             .lines()
             .filter_map(|line| line.strip_prefix("remote:"))
@@ -49,7 +47,8 @@ impl PushOutcome {
             .filter(|line| !line.is_empty())
             .collect();
         let summary = line.rsplit('\t').next().unwrap_or(line);
-        Self::Rejected(if remote.is_empty() { summary.to_owned() } else { format!("{summary}: {}", remote.join(" ")) })
+        let said = if remote.is_empty() { summary.to_owned() } else { format!("{summary}: {}", remote.join(" ")) };
+        if is_stale { Self::Stale(said) } else { Self::Rejected(said) }
     }
 }
 
@@ -75,7 +74,7 @@ mod tests {
             ["[rejected] (fetch first)", "[rejected] (non-fast-forward)", "[remote rejected] (failed to update ref)"]
         {
             let answer = format!("To x\n!\tabc:refs/heads/main\t{reason}\nDone\n");
-            assert!(matches!(outcome(1, &answer, ""), PushOutcome::Stale), "{reason}");
+            assert!(matches!(outcome(1, &answer, ""), PushOutcome::Stale(_)), "{reason}");
         }
         let answer = "To x\n!\tabc:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nDone\n";
         let PushOutcome::Rejected(sentence) =

@@ -18,8 +18,8 @@ pub enum RemoteResult {
         /// How many commits the journal had then.
         commits: usize,
     },
-    /// The remote has commits that are not known here.
-    Stale,
+    /// The remote's branch has other commits, or would not move; what was said.
+    Stale(String),
     /// The server refuses the commits; its sentence.
     Rejected(String),
     /// The branch's tip on the remote; `None` where it has no such branch.
@@ -68,7 +68,7 @@ impl Remote {
 pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<BasicAuth>) -> RemoteResult {
     match clone.push(tip, auth.as_ref()).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
-        PushOutcome::Stale => RemoteResult::Stale,
+        PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
         PushOutcome::Unknown(error) => {
             let may_have_landed = matches!(Class::of(&error), Class::Transient | Class::Bug);

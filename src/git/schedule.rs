@@ -12,6 +12,20 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// up to this, so that everything is there soon after an outage.
 const LAST_RETRY: Duration = Duration::from_secs(8);
 
+/// What a person has to mend is tried again after this.
+const SLOW_RETRY: Duration = Duration::from_secs(60);
+
+/// How long to wait after so many failures in a row. `jitter` is from 0 to 1.
+#[must_use]
+pub fn backoff(failures: u32, jitter: f64) -> Duration {
+    let wait = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LAST_RETRY);
+    spread(wait, jitter)
+}
+
+fn spread(wait: Duration, jitter: f64) -> Duration {
+    wait.mul_f64(0.75 + jitter / 4.0)
+}
+
 /// Decides when the journal is pushed: at once on a branch that was quiet, else coalesced.
 #[derive(Debug)]
 pub struct PushSchedule {
@@ -25,6 +39,7 @@ pub struct PushSchedule {
     last_push: Option<Instant>,
     retry_at: Option<Instant>,
     failures: u32,
+    replays: u32,
 }
 
 impl PushSchedule {
@@ -43,6 +58,7 @@ impl PushSchedule {
             last_push: None,
             retry_at: None,
             failures: 0,
+            replays: 0,
         }
     }
 
@@ -76,9 +92,22 @@ impl PushSchedule {
     /// The remote was reached; `left` commits still wait.
     pub const fn succeeded(&mut self, left: usize, now: Instant) {
         self.failures = 0;
+        self.replays = 0;
         self.retry_at = None;
         self.queued = left;
         self.first_unpushed = if left > 0 { Some(now) } else { None };
+    }
+
+    /// The remote is to be looked at soon.
+    pub const fn look(&mut self, now: Instant) {
+        self.retry_at = Some(now);
+    }
+
+    /// The journal has `commits` commits, however it came to that.
+    pub fn recount(&mut self, commits: usize, now: Instant) {
+        self.queued = 0;
+        self.first_unpushed = None;
+        self.committed(commits, now);
     }
 
     /// The remote was looked at and has nothing new: what is queued goes when it is due.
@@ -92,22 +121,21 @@ impl PushSchedule {
         self.retry_at.is_some()
     }
 
-    /// The remote moved and the journal was replayed: `left` commits wait, and the next try is now.
-    pub const fn replayed(&mut self, left: usize, now: Instant) {
+    /// The remote moved and the journal was replayed: `left` commits wait. The next try is now; on a branch that moves
+    /// under every push, each after the third waits longer.
+    pub fn replayed(&mut self, left: usize, jitter: f64, now: Instant) {
+        self.replays = self.replays.saturating_add(1);
+        let wait = if self.replays > 3 { backoff(self.replays - 3, jitter) } else { Duration::ZERO };
         self.queued = left;
-        self.first_unpushed = if left > 0 { Some(now) } else { None };
-        self.retry_at = self.first_unpushed;
+        self.first_unpushed = (left > 0).then_some(now);
+        self.retry_at = self.first_unpushed.map(|now| now + wait);
     }
 
     /// The remote could not be used: try again, soon if `transient`, else after a minute. `jitter` is from 0 to 1.
     pub fn failed(&mut self, transient: bool, jitter: f64, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        let wait = if transient {
-            FIRST_RETRY.saturating_mul(1 << self.failures.saturating_sub(1).min(10)).min(LAST_RETRY)
-        } else {
-            Duration::from_secs(60)
-        };
-        self.retry_at = Some(now + wait.mul_f64(0.75 + jitter / 4.0));
+        let wait = if transient { backoff(self.failures, jitter) } else { spread(SLOW_RETRY, jitter) };
+        self.retry_at = Some(now + wait);
     }
 
     /// When the remote is to be used next; `None` while there is nothing to do.
@@ -192,6 +220,14 @@ mod tests {
         assert_eq!(schedule.due(), Some(start), "a changed policy, or a changed Secret, is tried at once");
         schedule.succeeded(0, start);
         assert_eq!(schedule.due(), None);
+        let waits: Vec<_> = (0..6)
+            .map(|_| {
+                schedule.replayed(1, 1.0, start);
+                (schedule.due().unwrap() - start).as_millis()
+            })
+            .collect();
+        assert_eq!(waits, [0, 0, 0, 500, 1_000, 2_000]);
+        schedule.succeeded(0, start);
         schedule.committed(1, start);
         schedule.failed(true, 1.0, start);
         assert_eq!(schedule.due(), Some(start + FIRST_RETRY));

@@ -29,7 +29,11 @@ pub struct Stage {
     targets: BTreeMap<NamespacedName, BaseFolder>,
     index: TreeIndex,
     batch: Batch,
+    /// What the open batch overwrites although it may say the same in other words.
+    doubts: HashMap<RepoPath, Doubt>,
     seeds: HashMap<Arc<SeedScope>, Seed>,
+    seed_doubts: Vec<(Arc<SeedScope>, RepoPath, Doubt)>,
+    seed_doubt_bytes: usize,
     blobs: Vec<Manifest>,
     blob_bytes: usize,
     dropped: Vec<(NamespacedName, ResourceId)>,
@@ -40,6 +44,16 @@ pub struct Stage {
 struct Seed {
     seen: HashSet<RepoPath>,
     writes: Vec<(RepoPath, Oid)>,
+}
+
+/// A file that somebody else made, and what is to stand in it. If it describes the same object, it is left alone,
+/// comments and all.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// The blob that is there.
+    pub existing: Oid,
+    /// What is to be there.
+    pub manifest: Manifest,
 }
 
 /// A complete list: what it writes, and which files of its scope it did not name.
@@ -85,7 +99,10 @@ impl Stage {
             targets: BTreeMap::new(),
             index: TreeIndex::default(),
             batch: Batch::new(limits),
+            doubts: HashMap::new(),
             seeds: HashMap::new(),
+            seed_doubts: Vec::new(),
+            seed_doubt_bytes: 0,
             blobs: Vec::new(),
             blob_bytes: 0,
             dropped: Vec::new(),
@@ -105,7 +122,8 @@ impl Stage {
     }
 
     /// Replaces the index by what the branch holds. The open batch must be empty.
-    pub fn set_index(&mut self, index: TreeIndex) {
+    pub fn set_index(&mut self, mut index: TreeIndex) {
+        index.inherit(&self.index);
         self.index = index;
     }
 
@@ -124,6 +142,52 @@ impl Stage {
     /// The commits of the open batch.
     pub fn take_commits(&mut self) -> Vec<Commit> {
         self.batch.take()
+    }
+
+    /// Drops everything that is not committed yet.
+    pub fn forget(&mut self) {
+        self.batch.take();
+        self.doubts.clear();
+        self.seeds.clear();
+        self.seed_doubts.clear();
+        self.blobs.clear();
+        (self.seed_doubt_bytes, self.blob_bytes) = (0, 0);
+        self.index = TreeIndex::default();
+    }
+
+    /// What the commits of the open batch overwrite, each the first time, and somebody else has made.
+    pub fn take_doubts(&mut self) -> Vec<(RepoPath, Doubt)> {
+        self.doubts.drain().collect()
+    }
+
+    /// Takes out of `commits` the write that `doubt` is about: the file says the same already.
+    pub fn adopt(&mut self, commits: &mut Vec<Commit>, path: &RepoPath, doubt: &Doubt) {
+        let is_it = |file: &FileChange| matches!(file, FileChange::Write(at, manifest) if at == path && *manifest == doubt.manifest);
+        let Some(commit) = commits.iter_mut().find(|commit| commit.files.iter().any(is_it)) else { return };
+        commit.files.retain(|file| !is_it(file));
+        commits.retain(|commit| !commit.files.is_empty());
+        if self.index.get(path) == Some(self.oid(&doubt.manifest)) {
+            self.index.leave(path.clone(), doubt.existing);
+        }
+    }
+
+    /// The files of lists that somebody else has made; none unless `all` or enough to be worth a look.
+    pub fn take_seed_doubts(&mut self, all: bool) -> Vec<(Arc<SeedScope>, RepoPath, Doubt)> {
+        if !all && self.seed_doubt_bytes < PACK_BYTES {
+            return Vec::new();
+        }
+        self.seed_doubt_bytes = 0;
+        std::mem::take(&mut self.seed_doubts)
+    }
+
+    /// Writes a file of a list that says something else than `manifest`.
+    pub fn overwrite(&mut self, scope: &Arc<SeedScope>, path: RepoPath, manifest: Manifest) {
+        let oid = self.oid(&manifest);
+        if let Some(seed) = self.seeds.get_mut(scope) {
+            self.blob_bytes += manifest.len();
+            self.blobs.push(manifest);
+            seed.writes.push((path, oid));
+        }
     }
 
     /// The blobs that must be stored before the commits that point to them; empty unless `all` or enough to be worth a
@@ -174,6 +238,9 @@ impl Stage {
                 if present == Some(oid) || self.is_blocked(&change.path) {
                     return;
                 }
+                if let Some(existing) = self.index.doubtful(&change.path) {
+                    self.doubts.insert(change.path.clone(), Doubt { existing, manifest: manifest.clone() });
+                }
                 let operation = if present.is_some() { Operation::Update } else { Operation::Create };
                 (operation, FileChange::Write(change.path.clone(), manifest.clone()))
             }
@@ -185,6 +252,7 @@ impl Stage {
             }
         };
         if !change.operations.contains(operation) {
+            self.doubts.remove(&change.path);
             return;
         }
         self.apply_to_index(&file);
@@ -201,17 +269,26 @@ impl Stage {
     }
 
     fn seed_item(&mut self, scope: &Arc<SeedScope>, item: SeedItem) {
-        let oid = self.oid(&item.manifest);
-        let present = self.index.get(&item.path);
-        let operation = if present.is_some() { Operation::Update } else { Operation::Create };
-        let wanted = present != Some(oid) && item.operations.contains(operation) && !self.is_blocked(&item.path);
-        let Some(seed) = self.seeds.get_mut(scope).filter(|_| scope.folder.contains(&item.path)) else { return };
-        if wanted {
-            self.blob_bytes += item.manifest.len();
-            self.blobs.push(item.manifest);
-            seed.writes.push((item.path.clone(), oid));
+        let SeedItem { path, manifest, operations } = item;
+        let Some(seed) = self.seeds.get_mut(scope).filter(|_| scope.folder.contains(&path)) else { return };
+        seed.seen.insert(path.clone());
+        let (oid, present) = (self.oid(&manifest), self.index.get(&path));
+        if present == Some(oid) {
+            // Whoever wrote it: these are the bytes that we would write.
+            self.index.insert(path, oid);
+            return;
         }
-        seed.seen.insert(item.path);
+        let operation = if present.is_some() { Operation::Update } else { Operation::Create };
+        if !operations.contains(operation) || self.is_blocked(&path) {
+            return;
+        }
+        match self.index.doubtful(&path) {
+            Some(existing) => {
+                self.seed_doubt_bytes += manifest.len();
+                self.seed_doubts.push((Arc::clone(scope), path, Doubt { existing, manifest }));
+            }
+            None => self.overwrite(scope, path, manifest),
+        }
     }
 
     fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: bool) -> Option<Sweep> {

@@ -4,15 +4,24 @@ use crate::resource::{BaseFolder, Oid, RepoPath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+/// Mode of a folder in a tree.
+const FOLDER: &str = "040000";
 /// Mode of a plain file in a tree.
 const PLAIN_FILE: &str = "100644";
 
 /// Path -> blob id of every file below our folders.
 #[derive(Clone, Debug, Default)]
 pub struct TreeIndex {
-    files: BTreeMap<RepoPath, Oid>,
+    files: BTreeMap<RepoPath, Entry>,
     /// What is no plain file (symlinks, submodules, executables) and what no [`RepoPath`] can name.
     foreign: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    oid: Oid,
+    /// Whether we are known to have made these bytes. A file that somebody else made may say the same in other words.
+    ours: bool,
 }
 
 impl TreeIndex {
@@ -24,6 +33,10 @@ impl TreeIndex {
         let mut index = Self::default();
         for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             let Some((mode, oid, path)) = parse_entry(entry) else { continue };
+            // A folder is in nobody's way.
+            if mode == FOLDER {
+                continue;
+            }
             let ours =
                 prefixes.iter().any(|prefix| path.starts_with(prefix) || prefix.starts_with(&format!("{path}/")));
             if !ours {
@@ -31,7 +44,7 @@ impl TreeIndex {
             }
             match (RepoPath::new(&path), oid.parse()) {
                 (Ok(path), Ok(oid)) if mode == PLAIN_FILE => {
-                    index.files.insert(path, oid);
+                    index.files.insert(path, Entry { oid, ours: false });
                 }
                 _ => {
                     index.foreign.insert(path);
@@ -44,12 +57,30 @@ impl TreeIndex {
     /// The blob at `path`.
     #[must_use]
     pub fn get(&self, path: &RepoPath) -> Option<Oid> {
-        self.files.get(path).copied()
+        self.files.get(path).map(|entry| entry.oid)
     }
 
-    /// Notes that `path` now holds `oid`.
+    /// The blob at `path`, unless we are known to have made it.
+    #[must_use]
+    pub fn doubtful(&self, path: &RepoPath) -> Option<Oid> {
+        self.files.get(path).filter(|entry| !entry.ours).map(|entry| entry.oid)
+    }
+
+    /// Notes that `path` now holds `oid`, which we made.
     pub fn insert(&mut self, path: RepoPath, oid: Oid) {
-        self.files.insert(path, oid);
+        self.files.insert(path, Entry { oid, ours: true });
+    }
+
+    /// Notes that `path` still holds `oid`, which somebody else made.
+    pub fn leave(&mut self, path: RepoPath, oid: Oid) {
+        self.files.insert(path, Entry { oid, ours: false });
+    }
+
+    /// Takes over what `before` knew of files that are still the same.
+    pub fn inherit(&mut self, before: &Self) {
+        for (path, entry) in &mut self.files {
+            entry.ours |= before.files.get(path).is_some_and(|known| known.ours && known.oid == entry.oid);
+        }
     }
 
     /// Notes that `path` is gone.
@@ -63,7 +94,7 @@ impl TreeIndex {
         self.files
             .range::<str, _>(from)
             .take_while(move |(path, _)| path.as_str().starts_with(prefix))
-            .map(|(path, oid)| (path, *oid))
+            .map(|(path, entry)| (path, entry.oid))
     }
 
     /// Whether a file at `path` would replace something foreign: a file or link where a folder must be, a folder, link
@@ -76,7 +107,8 @@ impl TreeIndex {
         let above = path.ancestors().find(|above| self.holds(above)).map(str::to_owned);
         above.or_else(|| {
             let inside = format!("{path}/");
-            self.below(&inside).next().map(|(below, _)| below.to_string())
+            let foreign = self.foreign.range(inside.clone()..).next().filter(|below| below.starts_with(&inside));
+            self.below(&inside).next().map(|(below, _)| below.to_string()).or_else(|| foreign.cloned())
         })
     }
 
@@ -126,6 +158,7 @@ mod tests {
             ("100755", "a/run.yaml"),
             ("160000", "a/sub"),
             ("100644", "a/d.yaml/x"),
+            ("120000", "a/e.yaml/link"),
             ("100644", "c"),
         ];
         let index = mk_index(&entries, &["a", "c/d"]);
@@ -138,6 +171,7 @@ mod tests {
             ("a/run.yaml", true),
             ("a/sub/x.yaml", true),
             ("a/d.yaml", true),
+            ("a/e.yaml", true),
             ("c/d/x.yaml", true),
         ] {
             assert_eq!(index.obstacle(&RepoPath::new(path).unwrap()).is_some(), blocked, "{path}");

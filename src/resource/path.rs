@@ -39,6 +39,12 @@ impl RepoPath {
         &self.0
     }
 
+    /// The outermost folder that the file is in; the root for a file that is in none.
+    #[must_use]
+    pub fn top(&self) -> BaseFolder {
+        self.0.split_once('/').map_or_else(BaseFolder::root, |(top, _)| BaseFolder(Arc::from(top)))
+    }
+
     /// Every folder above the file, the nearest last: `a`, `a/b` for `a/b/c`.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])

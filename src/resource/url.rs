@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// The address of a repository, without a password.
+/// The address of a repository, without credentials.
 ///
-/// `Display` and `Debug` show it whole: a URL that carries a password is refused, never stored.
+/// `Display` and `Debug` show it whole: a URL that carries a user name or password is refused, never stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RepoUrl {
     text: String,
@@ -39,9 +39,9 @@ pub enum InvalidUrl {
         "{0} is a loopback or link-local address; start the operator with --allow-insecure-transports to permit it"
     )]
     LocalAddress(String),
-    /// A password in the URL would end up in logs and process lists.
-    #[error("the URL carries a password; put username and password into the Secret of spec.secretRef instead")]
-    Password,
+    /// A user name may be a token, and would end up in logs and process lists.
+    #[error("the URL carries a user name or password; put username and password into the Secret of spec.secretRef")]
+    UserInfo,
     /// Characters or parts that no repository address has.
     #[error("the URL is malformed: {0}")]
     Malformed(&'static str),
@@ -51,7 +51,7 @@ impl RepoUrl {
     /// Parses and checks an address. `allow_insecure` admits `http://`, `file://` and local addresses.
     ///
     /// # Errors
-    /// Says what is wrong with the address, never repeating a password.
+    /// Says what is wrong with the address, never repeating a credential.
     pub fn parse(text: &str, allow_insecure: bool) -> Result<Self, InvalidUrl> {
         if text.len() > 2_000 || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err(InvalidUrl::Malformed(
@@ -68,11 +68,10 @@ impl RepoUrl {
             _ => return Err(InvalidUrl::Scheme),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let (user, host_port) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-        if user.is_some_and(|user| user.contains(':')) {
-            return Err(InvalidUrl::Password);
+        if authority.contains('@') {
+            return Err(InvalidUrl::UserInfo);
         }
-        let (host, port) = split_port(host_port)?;
+        let (host, port) = split_port(authority)?;
         check_host(scheme, host, allow_insecure)?;
         if path.trim_matches('/').is_empty() {
             return Err(InvalidUrl::Malformed("it names no repository after the host"));
@@ -182,7 +181,6 @@ mod tests {
     fn addresses_are_judged() {
         let ok = |url: &str| RepoUrl::parse(url, false).map(|url| url.normalized());
         assert_eq!(ok("https://Git.Example.com:443/team/repo.git"), Ok("git.example.com/team/repo".into()));
-        assert_eq!(ok("https://git@git.example.com/r"), Ok("git.example.com/r".into()));
         assert_eq!(ok("https://git.example.com:8443/r/"), Ok("git.example.com:8443/r".into()));
         let table = [
             ("http://example.com/r", InvalidUrl::Insecure("http")),
@@ -193,7 +191,8 @@ mod tests {
                 InvalidUrl::Malformed("it must have at most 2000 characters, without spaces and control characters"),
             ),
             ("--upload-pack=x", InvalidUrl::Scheme),
-            ("https://a:b@example.com/r", InvalidUrl::Password),
+            ("https://a:b@example.com/r", InvalidUrl::UserInfo),
+            ("https://token@example.com/r", InvalidUrl::UserInfo),
             ("https://example.com", InvalidUrl::Malformed("it names no repository after the host")),
             ("https://-x/r", InvalidUrl::Malformed("its host is no host name")),
             ("https://example.com:99999/r", InvalidUrl::Malformed("its port is no number from 0 to 65535")),

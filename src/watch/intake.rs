@@ -72,25 +72,38 @@ impl Intake {
         Self { kind, evidence, rules: Arc::default(), objects: HashMap::new(), seeded: HashSet::new(), listing: None }
     }
 
-    /// Takes over who wants what. Returns whether a target needs a list: because it is new, or wants something else.
+    /// Takes over who wants what. Returns whether a list has to start: because a target is new or wants something else,
+    /// and no list that is under way is right for it.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) -> bool {
         let before = std::mem::replace(&mut self.rules, rules);
+        let withheld = self.rules.withholds_otherwise(&before, &self.kind);
         let of = |rules: &RuleSet, name: &NamespacedName| -> Vec<Route> {
             rules.routes(&self.kind).iter().filter(|route| route.target.name == *name).cloned().collect()
         };
-        let withheld = self.rules.withholds_otherwise(&before, &self.kind);
-        self.seeded.retain(|name| !withheld && of(&before, name) == of(&self.rules, name));
-        self.needs_list()
+        let is_same = |name: &NamespacedName| !withheld && of(&before, name) == of(&self.rules, name);
+        self.seeded.retain(is_same);
+        let is_served = |name: &NamespacedName| {
+            self.seeded.contains(name) || self.seeding().any(|seed| seed.target.name == *name && is_same(name))
+        };
+        // A list whose target has gone would take for orphans what it no longer names.
+        let is_spoiled = self.seeding().any(|seed| !is_same(&seed.target.name));
+        is_spoiled || self.routes().iter().any(|route| !is_served(&route.target.name))
     }
 
     /// Forgets that `target` had a list. Returns whether it needs one now.
     pub fn unseed(&mut self, target: &NamespacedName) -> bool {
         self.seeded.remove(target);
-        self.needs_list()
+        self.routes().iter().any(|route| route.target.name == *target)
     }
 
-    fn needs_list(&self) -> bool {
-        self.routes().iter().any(|route| !self.seeded.contains(&route.target.name))
+    /// Whether `target` has had a complete list.
+    #[must_use]
+    pub fn is_seeded(&self, target: &NamespacedName) -> bool {
+        self.seeded.contains(target)
+    }
+
+    fn seeding(&self) -> impl Iterator<Item = &Seed> {
+        self.listing.iter().flat_map(|listing| listing.seeds.iter())
     }
 
     fn routes(&self) -> &[Route] {

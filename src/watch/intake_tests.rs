@@ -264,3 +264,18 @@ fn the_secrets_of_providers_are_never_wanted() {
     assert_eq!(rig.deleted(&object("git", 3, "y")), [""; 0]);
     assert!(rig.intake.set_rules(Arc::new(rules)), "what is wanted now was never listed");
 }
+
+#[test]
+fn rules_that_change_during_a_list_restart_it_only_where_they_must() {
+    let both = || mk_rules(&[("live", None), ("second", None)]);
+    let start = || {
+        let mut rig = Rig::new(&[("live", None), ("second", None)]);
+        rig.intake.begin();
+        rig
+    };
+    assert!(!start().intake.set_rules(both()), "nothing has changed for this type");
+    assert!(start().intake.set_rules(mk_rules(&[("live", None), ("second", None), ("third", None)])), "one is new");
+    assert!(start().intake.set_rules(mk_rules(&[("live", None), ("second", Some("shop"))])), "one wants less");
+    // Its half list must not end: everything that was not named yet would count as an orphan.
+    assert!(start().intake.set_rules(mk_rules(&[("live", None)])), "one is gone");
+}

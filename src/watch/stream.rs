@@ -70,6 +70,8 @@ impl Stream {
                     command = commands.recv() => {
                         let Some(command) = command else { return };
                         if self.obey(command).await {
+                            // The list that is cut off gives its place to others.
+                            self.listing = None;
                             break;
                         }
                     }
@@ -84,38 +86,40 @@ impl Stream {
         match command {
             Command::Rules(rules) => self.intake.set_rules(rules),
             Command::Reseed(target) => self.intake.unseed(&target),
+            // A target without a list gets them with the list.
+            Command::Objects(target, _) if !self.intake.is_seeded(&target) => false,
             Command::Objects(target, ids) => {
                 for id in ids {
-                    self.fetch(&target, &id).await;
+                    if let Err(error) = self.fetch(&target, &id).await {
+                        tracing::warn!(object = %id, %target, %error, "Object cannot be read again; all are listed");
+                        return self.intake.unseed(&target);
+                    }
                 }
                 false
             }
         }
     }
 
-    async fn fetch(&self, target: &NamespacedName, id: &ResourceId) {
+    async fn fetch(&self, target: &NamespacedName, id: &ResourceId) -> Result<(), kube::Error> {
         let api = match &id.name.namespace {
             Some(namespace) => {
                 Api::namespaced_with(self.api.clone().into_client(), namespace, &self.kind.api_resource())
             }
             None => self.api.clone(),
         };
-        match api.get_opt(&id.name.name).await {
-            Ok(Some(object)) => {
-                let object: RawObject = object;
-                self.deliver(self.intake.asked_for(&object, target).into_iter().collect()).await;
-            }
-            // Its deletion comes, or came, by the watch.
-            Ok(None) => {}
-            Err(error) => tracing::warn!(object = %id, %target, %error, "Object cannot be read again"),
-        }
+        // The deletion of one that is gone comes, or came, by the watch.
+        let object: Option<RawObject> = api.get_opt(&id.name.name).await?;
+        let delivery = object.and_then(|object| self.intake.asked_for(&object, target));
+        self.deliver(delivery.into_iter().collect()).await;
+        Ok(())
     }
 
     async fn take(&mut self, event: Result<watcher::Event<RawObject>, watcher::Error>) {
         let now = Instant::now();
         let deliveries = match event {
             Ok(watcher::Event::Init) => {
-                // The semaphore is never closed.
+                // Whoever holds a place while waiting for one would wait for himself. The semaphore is never closed.
+                self.listing = None;
                 self.listing = Arc::clone(&self.lists).acquire_owned().await.ok();
                 self.intake.begin()
             }

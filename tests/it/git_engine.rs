@@ -2,7 +2,7 @@
 
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::poll::eventually;
-use crate::support::remote_repo::RemoteRepo;
+use crate::support::remote_repo::{RemoteRepo, git_command};
 use crate::support::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
@@ -10,6 +10,7 @@ use gitops_reverser::git::batch::BatchLimits;
 use gitops_reverser::git::cli::Git;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
+use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
 use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy};
 use gitops_reverser::git::status::{BranchStatus, RemoteState, TargetState};
@@ -19,6 +20,7 @@ use gitops_reverser::resource::{
     layout,
 };
 use gitops_reverser::sanitize::Manifest;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -72,7 +74,7 @@ impl Engine {
         };
         let settings = Settings {
             git: Git::find(true).await.unwrap(),
-            work_dir: work_dir.path().to_owned(),
+            places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
@@ -111,6 +113,12 @@ impl Engine {
         .await
         .unwrap();
         self.pool.mailbox(&self.key).unwrap()
+    }
+
+    /// Ends as by a kill: without a word.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
     /// Leaves as on SIGTERM.
@@ -273,14 +281,157 @@ async fn what_happens_while_the_remote_is_down_arrives_afterwards_across_a_resta
     })
     .await
     .unwrap();
-    // As after a kill: nothing is said to the engine.
-    engine.task.abort();
+    engine.kill().await;
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "3"));
     server.set_fault(None);
     commits(&repo, 3).await;
     assert_eq!(repo.read("main", &path("a")), content("3", "a"));
+    engine.stop().await;
+}
+
+/// Plain git in the engine's only clone.
+fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
+    let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
+    let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+async fn unpushed(engine: &Engine, count: usize) {
+    eventually(SOON, "commits in the journal", async || Ok((engine.status().unpushed == count).then_some(())))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_survives_a_kill_and_a_remote_that_moved_meanwhile() {
+    let (server, repo, work_dir) = mk_remote("moved").await;
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    for name in ["a", "gone", "same"] {
+        mailbox.send(upsert(name, "1"));
+    }
+    commits(&repo, 3).await;
+    server.set_fault(Some(Fault::Down));
+    mailbox.send(upsert("a", "2"));
+    mailbox.send(change("gone", Content::Delete));
+    mailbox.send(upsert("same", "2"));
+    mailbox.send(upsert("d", "1"));
+    unpushed(&engine, 4).await;
+    engine.kill().await;
+
+    let erin = "Erin <erin@example.com>";
+    repo.commit_file("main", "README.md", "hello\n", erin);
+    repo.commit_file("main", &path("same"), &content("2", "same").unwrap(), erin);
+    repo.commit_file("main", &format!("{}/precious", path("d")), "foreign\n", erin);
+    // What a replay that was killed leaves behind.
+    in_clone(&work_dir, &["update-ref", "refs/reverser/replay", "refs/heads/main"]);
+    server.set_fault(None);
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    engine.ready().await;
+    // The update of `a` and the deletion: the remote has `same`, and something foreign is where `d` would be.
+    commits(&repo, 8).await;
+    let log = repo.log("main");
+    assert!(log.iter().all(|commit| !commit.changes.is_empty()), "{log:#?}");
+    assert_eq!(repo.read("main", &path("a")), content("2", "a"));
+    assert_eq!(repo.read("main", &path("gone")), None);
+    assert_eq!(repo.read("main", "README.md").as_deref(), Some("hello\n"));
+    assert_eq!(repo.read("main", &format!("{}/precious", path("d"))).as_deref(), Some("foreign\n"));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_that_landed_unheard_is_not_repeated() {
+    let (server, repo, work_dir) = mk_remote("landed").await;
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    mailbox.send(upsert("a", "1"));
+    commits(&repo, 1).await;
+    server.set_fault(Some(Fault::Down));
+    mailbox.send(upsert("a", "2"));
+    mailbox.send(upsert("a", "3"));
+    unpushed(&engine, 2).await;
+    in_clone(&work_dir, &["push", "--quiet", repo.path().to_str().unwrap(), "main"]);
+    mailbox.send(upsert("a", "4"));
+    unpushed(&engine, 3).await;
+    server.set_fault(None);
+    commits(&repo, 4).await;
+    assert_eq!(repo.read("main", &path("a")), content("4", "a"));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_branch_that_cannot_be_moved_is_told_and_not_hammered() {
+    let (server, repo, work_dir) = mk_remote("stuck").await;
+    repo.commit_file("main", "README.md", "hello\n", "Erin <erin@example.com>");
+    std::fs::write(repo.path().join("refs/heads/main.lock"), "").unwrap();
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    engine.ready().await.send(upsert("a", "1"));
+    eventually(SOON, "the refusal to be told", async || {
+        let told = matches!(engine.status().remote, RemoteState::Failed(failure) if failure.message.contains("lock"));
+        Ok(told.then_some(()))
+    })
+    .await
+    .unwrap();
+    std::fs::remove_file(repo.path().join("refs/heads/main.lock")).unwrap();
+    commits(&repo, 2).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_looks_different_is_left_alone() {
+    let (server, repo, work_dir) = mk_remote("adopted").await;
+    let by_hand = |value| {
+        format!(
+            "# mine\nkind: ConfigMap\napiVersion: v1\nmetadata: {{namespace: shop, name: a}}\ndata: {{key: {value}}}\n"
+        )
+    };
+    repo.commit_file("main", &path("a"), &by_hand(1), "Erin <erin@example.com>");
+    repo.commit_file("main", &path("b"), &by_hand(1), "Erin <erin@example.com>");
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    // `b` by its path, but not by its content.
+    seed(&mailbox, &[("a", "1"), ("b", "1")]).await;
+    commits(&repo, 3).await;
+    assert_eq!(repo.read("main", &path("a")), Some(by_hand(1)));
+    assert_eq!(repo.read("main", &path("b")), content("1", "b"));
+    // Edited by hand again, and applied to the cluster from there.
+    repo.commit_file("main", &path("a"), &by_hand(2), "Erin <erin@example.com>");
+    mailbox.send(upsert("b", "2"));
+    commits(&repo, 5).await;
+    mailbox.send(upsert("a", "2"));
+    mailbox.send(upsert("b", "3"));
+    commits(&repo, 6).await;
+    assert_eq!(repo.read("main", &path("a")), Some(by_hand(2)));
+    mailbox.send(upsert("a", "3"));
+    commits(&repo, 7).await;
+    assert_eq!(repo.read("main", &path("a")), content("3", "a"));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
+    let (server, repo, work_dir) = mk_remote("damaged").await;
+    let mut engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    mailbox.send(upsert("a", "1"));
+    commits(&repo, 1).await;
+    let packs = PathBuf::from(in_clone(&work_dir, &["rev-parse", "--git-path", "refs/heads/main.lock"]));
+    std::fs::write(&packs, "").unwrap();
+    mailbox.send(upsert("a", "2"));
+    eventually(SOON, "the damage to be told", async || {
+        let status = engine.status();
+        Ok((status.targets.is_empty() && matches!(status.remote, RemoteState::Failed(_))).then_some(()))
+    })
+    .await
+    .unwrap();
+    std::fs::remove_file(&packs).unwrap();
+    engine.ready().await;
+    assert_eq!(engine.resyncs.recv().await, Some(Resync::Target(target())));
+    seed(&mailbox, &[("a", "2")]).await;
+    commits(&repo, 2).await;
     engine.stop().await;
 }
 

@@ -35,8 +35,8 @@ const CONFIG: [(&str, &str); 16] = [
     ("credential.helper", ""),
     ("protocol.allow", "never"),
     ("protocol.https.allow", "always"),
-    // Credentials must not follow a redirect to another host.
-    ("http.followRedirects", "initial"),
+    // A redirect could lead to where spec.url may not point.
+    ("http.followRedirects", "false"),
     // A connection that moves less than this for so long is taken for dead.
     ("http.lowSpeedLimit", "1000"),
     ("http.lowSpeedTime", "30"),
@@ -193,6 +193,8 @@ impl GitCommand {
         }
         command.env_clear().envs(self.git.environment.iter().map(|(name, value)| (name, value)));
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        // A path is a path, whatever characters it has.
+        command.env("GIT_LITERAL_PATHSPECS", "1");
         if !self.lazy_fetch {
             // Fetching objects behind our back is obeyed from git 2.44 on.
             command.env("GIT_NO_LAZY_FETCH", "1");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-/// What git may say on its standard output; a tree of a million files fits.
-const LONGEST_OUTPUT: u64 = 512 << 20;
+/// What git may say on its standard output; a tree of half a million files fits.
+const LONGEST_OUTPUT: u64 = 64 << 20;
 /// What is kept of its diagnosis.
 const LONGEST_DIAGNOSIS: u64 = 64 << 10;
 
@@ -49,6 +49,12 @@ pub enum GitError {
         command: String,
         /// How long it had.
         deadline: Duration,
+    },
+    /// Git said more than is kept; it was stopped.
+    #[error("git {command} said more than {} MiB and was stopped", LONGEST_OUTPUT >> 20)]
+    TooMuchOutput {
+        /// The subcommand.
+        command: String,
     },
     /// Git exited with an error.
     #[error("git {command} failed with exit code {code}")]
@@ -145,11 +151,14 @@ pub(super) async fn run(
                 }
             }
         };
-        let ((), stdout, stderr) = tokio::join!(feed, read(stdout, LONGEST_OUTPUT), read(stderr, LONGEST_DIAGNOSIS));
-        Ok((child.wait().await?, stdout?, stderr?))
+        let ((), stdout, stderr) = tokio::join!(feed, read_all(stdout), read_diagnosis(stderr));
+        let Some(stdout) = stdout.map_err(failed)? else {
+            return Err(GitError::TooMuchOutput { command: name.to_owned() });
+        };
+        Ok((child.wait().await.map_err(failed)?, stdout, stderr.map_err(failed)?))
     };
     let (status, stdout, stderr) = match tokio::time::timeout(deadline, work).await {
-        Ok(result) => result.map_err(failed)?,
+        Ok(result) => result?,
         Err(_) => return Err(GitError::Timeout { command: name.to_owned(), deadline }),
     };
     group.0 = None;
@@ -157,11 +166,20 @@ pub(super) async fn run(
     Ok(Output { command: name, code: status.code().unwrap_or(-1), stdout, stderr })
 }
 
-/// Reads to the end, keeps at most `limit` bytes.
-async fn read(source: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
+/// Reads to the end; `None`, at once, if that is further away than is kept.
+async fn read_all(source: Option<impl AsyncRead + Unpin>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut data = Vec::new();
+    if let Some(source) = source {
+        source.take(LONGEST_OUTPUT + 1).read_to_end(&mut data).await?;
+    }
+    Ok((data.len() as u64 <= LONGEST_OUTPUT).then_some(data))
+}
+
+/// Reads to the end, keeps the beginning.
+async fn read_diagnosis(source: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     if let Some(mut source) = source {
-        (&mut source).take(limit).read_to_end(&mut kept).await?;
+        (&mut source).take(LONGEST_DIAGNOSIS).read_to_end(&mut kept).await?;
         tokio::io::copy(&mut source, &mut tokio::io::sink()).await?;
     }
     Ok(kept)

@@ -1,0 +1,116 @@
+//! Making commits, and knowing what the branch holds.
+
+use super::Worker;
+use crate::change::Resync;
+use crate::git::cli::GitError;
+use crate::git::status::{TargetState, TargetStatus};
+use crate::resource::BaseFolder;
+use std::time::Instant;
+
+impl Worker {
+    /// Makes commits of the open batch.
+    pub(super) async fn seal(&mut self) {
+        self.store_blobs(true).await;
+        let mut commits = self.stage.take_commits();
+        self.settle_batch(&mut commits).await;
+        if commits.is_empty() {
+            return;
+        }
+        let ids = match self.clone.commit(self.tip, &commits).await {
+            Ok(ids) => ids,
+            // The index now says more than the branch holds: the repair loads it anew, and asks for everything again.
+            Err(error) => return self.damaged(&error, "Commits cannot be made"),
+        };
+        for (id, commit) in ids.iter().zip(&commits) {
+            let target = commit.target.as_ref().map(ToString::to_string).unwrap_or_default();
+            let path = commit.files.first().map(|file| file.path().as_str()).unwrap_or_default();
+            let subject = commit.message.lines().next().unwrap_or_default();
+            tracing::info!(%target, path, files = commit.files.len(), commit = %id.short(), subject, "Committed");
+        }
+        self.tip = ids.last().copied().or(self.tip);
+        self.schedule.committed(ids.len(), Instant::now());
+        self.report_journal();
+    }
+
+    pub(super) async fn store_blobs(&mut self, all: bool) {
+        let blobs = self.stage.take_blobs(all);
+        if blobs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.clone.store(&blobs).await {
+            self.damaged(&error, "Blobs cannot be stored");
+        }
+    }
+
+    /// Looks where the journal stands.
+    pub(super) async fn load_journal(&mut self) -> Result<(), GitError> {
+        let (tip, base) = (self.clone.tip().await?, self.clone.base().await?);
+        if let (None, Some(base)) = (tip, base) {
+            // A branch that is gone while its base is there was lost, with whatever it had made.
+            tracing::warn!(branch = %self.spec.key, base = %base.short(), "The branch was lost; it starts again from its base");
+            self.clone.set_refs(base, None).await?;
+        }
+        let tip = tip.or(base);
+        let commits = match tip {
+            Some(tip) => self.clone.journal_length(base, tip).await?,
+            None => 0,
+        };
+        (self.tip, self.base) = (tip, base);
+        self.schedule.recount(commits, Instant::now());
+        Ok(())
+    }
+
+    /// Loads the index of what the branch holds, and tells which targets can be written.
+    pub(super) async fn reload(&mut self) {
+        match self.clone.index(self.tip, self.stage.folders()).await {
+            Ok(index) => {
+                self.stage.set_index(index);
+                self.report_targets();
+            }
+            Err(error) => self.damaged(&error, "The branch cannot be read"),
+        }
+    }
+
+    /// Tries what failed on the local disk again; when it works, everything is asked for, since nobody knows what of it
+    /// was lost.
+    pub(super) async fn repair(&mut self) {
+        self.repair = None;
+        self.stage.forget();
+        if let Err(error) = self.load_journal().await {
+            return self.damaged(&error, "The journal cannot be read");
+        }
+        self.reload().await;
+        if self.repair.is_some() {
+            return;
+        }
+        self.must_fetch = true;
+        self.schedule.look(Instant::now());
+        for target in self.spec.targets.keys() {
+            self.channels.request(Resync::Target(target.clone()));
+        }
+    }
+
+    /// Tells which targets can be written; none before the remote was looked at, nor while something is damaged.
+    pub(super) fn report_targets(&self) {
+        if self.first_look.is_some() || self.repair.is_some() {
+            return;
+        }
+        let state = |folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
+            Some(obstacle) => TargetState::Refused(format!(
+                "{obstacle:?} on the branch is no folder, so nothing can be written below it; remove it or choose another spec.baseFolder"
+            )),
+            None => TargetState::Ready,
+        };
+        let status = |folder: &BaseFolder| TargetStatus { folder: folder.clone(), state: state(folder) };
+        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(folder))).collect();
+        self.channels.report(|status| status.targets = targets);
+    }
+
+    pub(super) fn report_journal(&self) {
+        let (pushed, unpushed) = (self.base, self.schedule.queued());
+        self.channels.report(|status| {
+            status.pushed = pushed;
+            status.unpushed = unpushed;
+        });
+    }
+}
