@@ -48,12 +48,14 @@ pub fn run(arguments: RunArguments) -> anyhow::Result<()> {
 /// # Errors
 /// When something of the snapshot is missing.
 pub fn snapshot(arguments: SnapshotArguments) -> anyhow::Result<()> {
-    let SnapshotArguments { output, namespace, all_namespaces, kubeconfig, context, resources } = arguments;
+    let SnapshotArguments { output, namespace, all_namespaces, kubeconfig, context, no_noise_filter, resources } =
+        arguments;
     let options = snapshot::Options {
         kubeconfig,
         context,
         namespaces: if all_namespaces { Namespaces::All } else { Namespaces::One(namespace) },
         resources,
+        filters_noise: !no_noise_filter,
         output: if output.as_os_str() == "-" { Output::Stream } else { Output::Folder(output) },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -137,7 +139,12 @@ impl Operator {
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
-        let plane = plane::Context { client: client.clone(), pool: Arc::clone(&pool), evidence };
+        let plane = plane::Context {
+            client: client.clone(),
+            pool: Arc::clone(&pool),
+            evidence,
+            filters_noise: !arguments.no_noise_filter,
+        };
         let nudge = Arc::<Notify>::default();
         let discovery = discovery::run(client.clone(), arguments.discovery_refresh, nudge, catalog_out);
         let controllers = controllers::Context {

@@ -47,6 +47,10 @@ pub struct SnapshotArguments {
     #[arg(long)]
     pub context: Option<String>,
 
+    /// Writes what the cluster makes by itself too, such as the ConfigMap kube-root-ca.crt or the Pods of a Deployment.
+    #[arg(long)]
+    pub no_noise_filter: bool,
+
     /// Which types, such as deployments or clusterroles.rbac.authorization.k8s.io; by default those that describe the
     /// desired state.
     pub resources: Vec<String>,
@@ -79,6 +83,10 @@ pub struct RunArguments {
     /// The least time between two pushes of one branch, such as 10s or 500ms.
     #[arg(long, env = "GITOPS_REVERSER_PUSH_MIN_SPACING", default_value = "10s", value_parser = crate::api::duration::parse)]
     pub push_min_spacing: std::time::Duration,
+
+    /// Writes what the cluster makes by itself too, such as the ConfigMap kube-root-ca.crt or the Pods of a Deployment.
+    #[arg(long, env = "GITOPS_REVERSER_NO_NOISE_FILTER")]
+    pub no_noise_filter: bool,
 
     /// How often the API server is asked which types it serves, such as 5m.
     #[arg(long, env = "GITOPS_REVERSER_DISCOVERY_REFRESH", default_value = "5m", value_parser = crate::api::duration::parse)]

@@ -27,6 +27,8 @@ pub struct Options {
     pub namespaces: Namespaces,
     /// Resources as a rule names them; empty: the desired-state preset.
     pub resources: Vec<String>,
+    /// Whether objects that the cluster makes by itself are left out.
+    pub filters_noise: bool,
     /// Where to.
     pub output: Output,
 }
@@ -82,7 +84,7 @@ pub enum SnapshotError {
 /// # Errors
 /// When nothing could be done, or something is missing.
 pub async fn run(options: Options) -> Result<(), SnapshotError> {
-    let Options { kubeconfig, context, namespaces, resources, output } = options;
+    let Options { kubeconfig, context, namespaces, resources, filters_noise, output } = options;
     let client = connect(kubeconfig, context).await?;
     let catalog = discovery::discover(&client).await?;
     let namespace = match namespaces {
@@ -90,7 +92,7 @@ pub async fn run(options: Options) -> Result<(), SnapshotError> {
         Namespaces::One(name) => Some(name.unwrap_or_else(|| client.default_namespace().to_owned())),
     };
     let kinds = select(&resources, namespace.is_none(), &catalog)?;
-    let mut snapshot = Snapshot { client, namespace, sink: Sink::new(output), written: 0, missing: 0 };
+    let mut snapshot = Snapshot { client, namespace, filters_noise, sink: Sink::new(output), written: 0, missing: 0 };
     for kind in &kinds {
         snapshot.progress(&format!("{} objects; listing {}", snapshot.written, kind.plural_group()));
         if let Err(error) = snapshot.write_all(kind).await? {
@@ -147,6 +149,7 @@ struct Snapshot {
     client: Client,
     /// `None`: all.
     namespace: Option<String>,
+    filters_noise: bool,
     sink: Sink,
     written: usize,
     missing: usize,
@@ -181,9 +184,13 @@ impl Snapshot {
         // What is on its way out is as good as gone, here as in a mirror.
         let (Some(name), None) = (&meta.name, &meta.deletion_timestamp) else { return Ok(()) };
         let id = ResourceId { kind: Arc::clone(kind), name: ObjectName::new(meta.namespace.as_deref(), name) };
-        let manifest = Document::parse(object.json()).and_then(|mut document| sanitize::manifest(&mut document, kind));
+        let manifest = Document::parse(object.json()).and_then(|mut document| {
+            let is_noise = self.filters_noise && sanitize::noise(&document, kind).is_some();
+            if is_noise { Ok(None) } else { sanitize::manifest(&mut document, kind).map(Some) }
+        });
         match manifest {
-            Ok(manifest) => {
+            Ok(None) => Ok(()),
+            Ok(Some(manifest)) => {
                 self.written += 1;
                 self.sink.write(&id, &manifest)
             }

@@ -30,6 +30,8 @@ pub struct Delivery {
 pub struct Intake {
     kind: Arc<ResourceType>,
     evidence: Arc<Index>,
+    /// Whether objects that the cluster makes by itself are left out.
+    filters_noise: bool,
     rules: Arc<RuleSet>,
     objects: HashMap<ObjectName, Seen>,
     /// Targets that have had a complete list; the others are seeded by the next one.
@@ -40,9 +42,19 @@ pub struct Intake {
 #[derive(Debug)]
 struct Seen {
     version: ObjectVersion,
-    /// `None` for an object that cannot be written.
+    /// `None` for an object that cannot be written, or is not worth it.
     content: Option<Oid>,
     terminating: bool,
+}
+
+/// What an object came to.
+enum Read<'a> {
+    /// A manifest; the document still knows all of the object.
+    Manifest(Document<'a>, Manifest),
+    /// Nothing that is worth a file.
+    Noise,
+    /// Something that no file can hold.
+    Unusable,
 }
 
 /// A list while it arrives.
@@ -68,8 +80,16 @@ struct Wanted {
 impl Intake {
     /// Nothing seen yet, nobody interested.
     #[must_use]
-    pub fn new(kind: Arc<ResourceType>, evidence: Arc<Index>) -> Self {
-        Self { kind, evidence, rules: Arc::default(), objects: HashMap::new(), seeded: HashSet::new(), listing: None }
+    pub fn new(kind: Arc<ResourceType>, evidence: Arc<Index>, filters_noise: bool) -> Self {
+        Self {
+            kind,
+            evidence,
+            filters_noise,
+            rules: Arc::default(),
+            objects: HashMap::new(),
+            seeded: HashSet::new(),
+            listing: None,
+        }
     }
 
     /// Takes over who wants what. Returns whether a list has to start: because a target is new or wants something else,
@@ -159,11 +179,12 @@ impl Intake {
                 let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, &name)) else { continue };
                 let scope = Arc::clone(&seed.scope);
                 deliveries.push(seed.deliver(match &content {
-                    Some((_, manifest)) => {
+                    Read::Manifest(_, manifest) => {
                         let (manifest, operations) = (manifest.clone(), wanted.operations);
                         Message::SeedItem(scope, SeedItem { path, manifest, operations })
                     }
-                    None => Message::SeedKeep(scope, path),
+                    Read::Noise => continue,
+                    Read::Unusable => Message::SeedKeep(scope, path),
                 }));
             }
             deliveries.extend(self.observe(name, version, content, now));
@@ -222,39 +243,37 @@ impl Intake {
     #[must_use]
     pub fn asked_for(&self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
         let (name, version) = identify(object)?;
-        let (_, manifest) = self.read(object, &name).filter(|_| !is_terminating(object))?;
+        if is_terminating(object) {
+            return None;
+        }
+        let Read::Manifest(_, manifest) = self.read(object, &name) else { return None };
         let wanted = self.wanted(&name).into_iter().find(|wanted| wanted.target.name == *target)?;
         self.change(&name, wanted, Content::Upsert(manifest), version, Verdict::none())
     }
 
-    fn observe(
-        &mut self,
-        name: ObjectName,
-        version: ObjectVersion,
-        read: Option<(Document<'_>, Manifest)>,
-        now: Instant,
-    ) -> Vec<Delivery> {
-        let content = read.as_ref().map(|(_, manifest)| manifest.oid());
+    fn observe(&mut self, name: ObjectName, version: ObjectVersion, read: Read<'_>, now: Instant) -> Vec<Delivery> {
         // An object of the same name but another uid is another object.
         let before = self.objects.get(&name).filter(|seen| seen.version.uid == version.uid);
-        let unchanged = before.is_some_and(|seen| seen.content == content && !seen.terminating);
-        let mut deliveries = Vec::new();
-        if let Some((document, manifest)) = read.filter(|_| !unchanged) {
-            let previous = before.map(|seen| Arc::clone(&seen.version.resource_version));
-            let transition = match &previous {
-                Some(previous) => Transition::Changed { previous },
-                None => Transition::Created,
-            };
-            let wanted: Vec<_> =
-                self.wanted(&name).into_iter().filter(|w| self.seeded.contains(&w.target.name)).collect();
-            if !wanted.is_empty() {
-                let verdict = self.resolve(&version.uid, transition, Some(&document), now);
-                for wanted in wanted {
-                    let content = Content::Upsert(manifest.clone());
-                    deliveries.extend(self.change(&name, wanted, content, version.clone(), verdict.clone()));
-                }
+        let previous = before.map(|seen| Arc::clone(&seen.version.resource_version));
+        let transition = match &previous {
+            Some(previous) => Transition::Changed { previous },
+            None => Transition::Created,
+        };
+        let known = before.filter(|seen| !seen.terminating).and_then(|seen| seen.content);
+        let (content, deliveries) = match read {
+            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => (known, Vec::new()),
+            Read::Manifest(document, manifest) => {
+                let deliveries = self.deliver(&name, &version, Content::Upsert(manifest.clone()), |intake| {
+                    intake.resolve(&version.uid, transition, Some(&document), now)
+                });
+                (Some(manifest.oid()), deliveries)
             }
-        }
+            // What becomes noise loses its file.
+            Read::Noise if known.is_some() => {
+                (None, self.deliver(&name, &version, Content::Delete, |_| Verdict::none()))
+            }
+            Read::Noise | Read::Unusable => (None, Vec::new()),
+        };
         self.objects.insert(name, Seen { version, content, terminating: false });
         deliveries
     }
@@ -276,26 +295,44 @@ impl Intake {
     }
 
     fn removal(&self, name: &ObjectName, version: ObjectVersion, verdict: &Verdict) -> Vec<Delivery> {
-        let wanted = self.wanted(name).into_iter().filter(|wanted| self.seeded.contains(&wanted.target.name));
-        wanted
-            .filter_map(|wanted| self.change(name, wanted, Content::Delete, version.clone(), verdict.clone()))
-            .collect()
+        self.deliver(name, &version, Content::Delete, |_| verdict.clone())
+    }
+
+    /// One change for each target that wants the object and has had a list; the author is looked for only if there is one.
+    fn deliver(
+        &self,
+        name: &ObjectName,
+        version: &ObjectVersion,
+        content: Content,
+        verdict: impl FnOnce(&Self) -> Verdict,
+    ) -> Vec<Delivery> {
+        let is_seeded = |wanted: &Wanted| self.seeded.contains(&wanted.target.name);
+        let wanted: Vec<Wanted> = self.wanted(name).into_iter().filter(is_seeded).collect();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let verdict = verdict(self);
+        let change = |wanted| self.change(name, wanted, content.clone(), version.clone(), verdict.clone());
+        wanted.into_iter().filter_map(change).collect()
     }
 
     fn resolve(&self, uid: &str, transition: Transition<'_>, content: Option<&Document<'_>>, now: Instant) -> Verdict {
         self.evidence.resolve(&ObservedEvent { uid, transition }, || content.map(sanitize::content_hash), now)
     }
 
-    /// Parses and sanitizes an object; the document still knows all of it.
-    fn read<'a>(&self, object: &'a RawObject, name: &ObjectName) -> Option<(Document<'a>, Manifest)> {
+    /// Parses and sanitizes an object.
+    fn read<'a>(&self, object: &'a RawObject, name: &ObjectName) -> Read<'a> {
         let read = Document::parse(object.json()).and_then(|mut document| {
+            if self.filters_noise && sanitize::noise(&document, &self.kind).is_some() {
+                return Ok(Read::Noise);
+            }
             let manifest = sanitize::manifest(&mut document, &self.kind)?;
-            Ok((document, manifest))
+            Ok(Read::Manifest(document, manifest))
         });
-        read.inspect_err(|error| {
+        read.unwrap_or_else(|error| {
             tracing::warn!(kind = %self.kind, %name, %error, "Object cannot be written; its file stays as it is");
+            Read::Unusable
         })
-        .ok()
     }
 
     fn wanted(&self, name: &ObjectName) -> Vec<Wanted> {

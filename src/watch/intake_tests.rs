@@ -56,7 +56,7 @@ struct Rig {
 impl Rig {
     fn new(targets: &[(&str, Option<&str>)]) -> Self {
         let evidence = Arc::new(Index::new(Limits::default()));
-        let mut intake = Intake::new(kind(), Arc::clone(&evidence));
+        let mut intake = Intake::new(kind(), Arc::clone(&evidence), true);
         assert!(intake.set_rules(mk_rules(targets)));
         Self { intake, evidence }
     }
@@ -256,7 +256,7 @@ fn the_secrets_of_providers_are_never_wanted() {
     let rules = RuleSet::new([mk_target("live")], [(Arc::clone(&secrets), route)]);
     let withheld = rules.clone().without([NamespacedName::new("shop", "git")].into());
     let mut rig = Rig::listed(&[]);
-    rig.intake = Intake::new(secrets, Arc::clone(&rig.evidence));
+    rig.intake = Intake::new(secrets, Arc::clone(&rig.evidence), true);
     rig.intake.set_rules(Arc::new(withheld));
     let said = rig.list(&[object("git", 1, "x"), object("other", 1, "x")]);
     assert_eq!(said, ["begin live None", "item live/core/v1/secrets/shop/other.yaml", "end live true"]);
@@ -278,4 +278,27 @@ fn rules_that_change_during_a_list_restart_it_only_where_they_must() {
     assert!(start().intake.set_rules(mk_rules(&[("live", None), ("second", Some("shop"))])), "one wants less");
     // Its half list must not end: everything that was not named yet would count as an orphan.
     assert!(start().intake.set_rules(mk_rules(&[("live", None)])), "one is gone");
+}
+
+#[test]
+fn what_the_cluster_makes_by_itself_is_left_out_unless_wanted() {
+    let controlled = |version| {
+        mk_object(
+            "a",
+            "a",
+            version,
+            "x",
+            r#","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"x","controller":true}]"#,
+        )
+    };
+    let mut rig = Rig::new(&[("live", None)]);
+    assert_eq!(rig.list(&[controlled(1)]), ["begin live None", "end live true"]);
+    assert_eq!(rig.applied(&controlled(2)), [""; 0]);
+    let file = "live/core/v1/configmaps/shop/a.yaml";
+    assert_eq!(rig.applied(&object("a", 3, "x")), [format!("upsert {file} by nobody")]);
+    assert_eq!(rig.applied(&controlled(4)), [format!("delete {file} by nobody")]);
+    assert_eq!(rig.deleted(&controlled(5)), [format!("delete {file} by nobody")], "which is nothing for git");
+    let mut rig = Rig::new(&[("live", None)]);
+    rig.intake.filters_noise = false;
+    assert_eq!(rig.list(&[controlled(1)])[1], format!("item {file}"));
 }

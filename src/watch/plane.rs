@@ -36,6 +36,8 @@ pub struct Context {
     pub pool: Arc<Pool>,
     /// Who did what.
     pub evidence: Arc<Index>,
+    /// Whether objects that the cluster makes by itself are left out.
+    pub filters_noise: bool,
 }
 
 struct Plane {
@@ -103,7 +105,8 @@ impl Plane {
 
     fn start(&mut self, kind: Arc<ResourceType>, scope: WatchScope, rules: &Arc<RuleSet>) {
         tracing::info!(%kind, "Watch started");
-        let mut intake = Intake::new(Arc::clone(&kind), Arc::clone(&self.context.evidence));
+        let evidence = Arc::clone(&self.context.evidence);
+        let mut intake = Intake::new(Arc::clone(&kind), evidence, self.context.filters_noise);
         intake.set_rules(Arc::clone(rules));
         let Context { client, pool, .. } = self.context.clone();
         let stream = Stream::new(client, &kind, &scope, pool, Arc::clone(&self.lists), intake);

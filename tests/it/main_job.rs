@@ -85,7 +85,7 @@ async fn what_was_there_before_is_seeded_by_the_committer() {
     create(cluster, "alice", &mirror, "early", "1").await;
     apply(cluster, &mirror.configuration(&["configmaps"])).await.unwrap();
     let log = mirror.commits(&mirror.config_map("early"), 1).await.unwrap();
-    assert_eq!(log[0].subject, "[RECONCILE] 2 files written, 0 deleted");
+    assert_eq!(log[0].subject, "[RECONCILE] 1 files written, 0 deleted");
     assert_eq!(log[0].author_name, COMMITTER);
 }
 
