@@ -7,7 +7,7 @@ use crate::attribution::{self, Index};
 use crate::cli::{RunArguments, SnapshotArguments};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::controllers::registration::{self, Endpoint};
-use crate::controllers::{self, Registration};
+use crate::controllers::{self, Registration, events};
 use crate::git::batch::BatchLimits;
 use crate::git::cli::Git;
 use crate::git::message::Installation;
@@ -31,6 +31,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// How long leaving may take before it is cut short; the workers' own deadline is shorter.
 const LEAVE: Duration = Duration::from_secs(30);
+/// How many events may wait to be published.
+const NOTICES: usize = 100;
 /// How long the API server may take to answer at start.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
@@ -139,9 +141,11 @@ impl Operator {
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
+        let (notices_out, notices) = mpsc::channel(NOTICES);
         let plane = plane::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
+            notices: notices_out,
             evidence,
             filters_noise: !arguments.no_noise_filter,
         };
@@ -159,6 +163,7 @@ impl Operator {
             tasks.spawn("the watches", plane::run(plane, rules.clone(), resyncs)),
             tasks.spawn("discovery", endless(discovery)),
             tasks.spawn("the controllers", controllers::run(controllers)),
+            tasks.spawn("the events", endless(events::run(client.clone(), notices))),
             tasks.spawn("the webhook's registration", endless(registration::run(client, registration, rules))),
         ];
         Ok(Self { tasks: tasks.0, producers, pool, stop_webhook })

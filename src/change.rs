@@ -81,3 +81,14 @@ pub enum Resync {
     /// Everything that the target's rules select.
     Target(NamespacedName),
 }
+
+/// Something about an object that a person should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The target that would hold the object.
+    pub target: NamespacedName,
+    /// The object.
+    pub object: ResourceId,
+    /// What is wrong with it, as the end of a sentence.
+    pub problem: String,
+}

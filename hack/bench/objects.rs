@@ -5,17 +5,17 @@ use gitops_reverser::resource::ResourceType;
 use serde_json::{Map, Value, json};
 
 /// An object and its type.
-pub struct Sample {
+pub(crate) struct Sample {
     /// What it is, and about how large.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its type.
-    pub kind: ResourceType,
+    pub(crate) kind: ResourceType,
     /// As JSON, the way an API server writes it.
-    pub json: String,
+    pub(crate) json: String,
 }
 
 /// One object of about 1, 4, 50 and 500 KB each.
-pub fn samples() -> Vec<Sample> {
+pub(crate) fn samples() -> Vec<Sample> {
     vec![
         sample("Service 1 KB", "", "services", "Service", service()),
         sample("Deployment 4 KB", "apps", "deployments", "Deployment", deployment()),

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod branches;
+pub mod events;
 pub mod inputs;
 pub mod outcome;
 pub mod reconcile;

@@ -5,6 +5,7 @@
 
 use crate::resource::ResourceType;
 use crate::rules::RuleSet;
+use crate::sanitize::FIELD_MANAGER;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use base64::Engine as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -16,8 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Who owns the entry.
-const FIELD_MANAGER: &str = "gitops-reverser";
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 

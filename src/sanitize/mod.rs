@@ -20,7 +20,7 @@
 //! Only `annotations`, `labels`, `finalizers` and the lists that a rule of a kind filters go when a pass has
 //! emptied them. An object of a kind without a rule costs nothing more than looking that up.
 //!
-//! [`noise`] tells, before any pass, which objects are not worth a file; [`same_object`], whether a file that
+//! [`noise()`] tells, before any pass, which objects are not worth a file; [`same_object`], whether a file that
 //! is there says the same already.
 
 mod copy;

@@ -4,13 +4,13 @@
 
 use super::object::RawObject;
 use crate::attribution::{Index, ObservedEvent, Transition, Verdict};
-use crate::change::{Change, Content, ObjectVersion, SeedItem, SeedScope};
+use crate::change::{Change, Content, Notice, ObjectVersion, SeedItem, SeedScope};
 use crate::git::mailbox::Message;
 use crate::resource::{
     NamespacedName, ObjectName, Oid, Operation, Operations, RepoPath, ResourceId, ResourceType, layout,
 };
 use crate::rules::{Route, RuleSet, Target};
-use crate::sanitize::{self, Document, Manifest};
+use crate::sanitize::{self, Document, Manifest, SanitizeError};
 use kube::Resource as _;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Intake {
     /// Targets that have had a complete list; the others are seeded by the next one.
     seeded: HashSet<NamespacedName>,
     listing: Option<Listing>,
+    /// What nobody was told yet.
+    notices: Vec<Notice>,
 }
 
 #[derive(Debug)]
@@ -52,9 +54,9 @@ enum Read<'a> {
     /// A manifest; the document still knows all of the object.
     Manifest(Document<'a>, Manifest),
     /// Nothing that is worth a file.
-    Noise,
-    /// Something that no file can hold.
-    Unusable,
+    Noise(Document<'a>),
+    /// Something that no file can hold, and why.
+    Unusable(SanitizeError),
 }
 
 /// A list while it arrives.
@@ -89,6 +91,7 @@ impl Intake {
             objects: HashMap::new(),
             seeded: HashSet::new(),
             listing: None,
+            notices: Vec::new(),
         }
     }
 
@@ -128,6 +131,11 @@ impl Intake {
 
     fn routes(&self) -> &[Route] {
         self.rules.routes(&self.kind)
+    }
+
+    /// What a person should hear of, since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// How many objects are known.
@@ -183,8 +191,8 @@ impl Intake {
                         let (manifest, operations) = (manifest.clone(), wanted.operations);
                         Message::SeedItem(scope, SeedItem { path, manifest, operations })
                     }
-                    Read::Noise => continue,
-                    Read::Unusable => Message::SeedKeep(scope, path),
+                    Read::Noise(_) => continue,
+                    Read::Unusable(_) => Message::SeedKeep(scope, path),
                 }));
             }
             deliveries.extend(self.observe(name, version, content, now));
@@ -269,10 +277,17 @@ impl Intake {
                 (Some(manifest.oid()), deliveries)
             }
             // What becomes noise loses its file.
-            Read::Noise if known.is_some() => {
-                (None, self.deliver(&name, &version, Content::Delete, |_| Verdict::none()))
+            Read::Noise(document) if known.is_some() => {
+                let deliveries = self.deliver(&name, &version, Content::Delete, |intake| {
+                    intake.resolve(&version.uid, transition, Some(&document), now)
+                });
+                (None, deliveries)
             }
-            Read::Noise | Read::Unusable => (None, Vec::new()),
+            Read::Noise(_) => (None, Vec::new()),
+            Read::Unusable(error) => {
+                self.notices.extend(self.notice(&name, &error));
+                (None, Vec::new())
+            }
         };
         self.objects.insert(name, Seen { version, content, terminating: false });
         deliveries
@@ -324,15 +339,25 @@ impl Intake {
     fn read<'a>(&self, object: &'a RawObject, name: &ObjectName) -> Read<'a> {
         let read = Document::parse(object.json()).and_then(|mut document| {
             if self.filters_noise && sanitize::noise(&document, &self.kind).is_some() {
-                return Ok(Read::Noise);
+                return Ok(Read::Noise(document));
             }
             let manifest = sanitize::manifest(&mut document, &self.kind)?;
             Ok(Read::Manifest(document, manifest))
         });
         read.unwrap_or_else(|error| {
             tracing::warn!(kind = %self.kind, %name, %error, "Object cannot be written; its file stays as it is");
-            Read::Unusable
+            Read::Unusable(error)
         })
+    }
+
+    fn notice(&self, name: &ObjectName, error: &SanitizeError) -> Vec<Notice> {
+        let object = ResourceId { kind: Arc::clone(&self.kind), name: name.clone() };
+        let notice = |wanted: Wanted| Notice {
+            target: wanted.target.name.clone(),
+            object: object.clone(),
+            problem: format!("{error}; its file stays as it is"),
+        };
+        self.wanted(name).into_iter().map(notice).collect()
     }
 
     fn wanted(&self, name: &ObjectName) -> Vec<Wanted> {

@@ -235,6 +235,9 @@ fn an_object_that_cannot_be_written_keeps_its_file() {
         format!(r#"{{"metadata":{{"name":"odd","namespace":"shop","uid":"o","resourceVersion":"1"}},"data":{deep}}}"#);
     let said = rig.list(&[serde_json::from_str(&odd).unwrap()]);
     assert_eq!(said[1], "keep live/core/v1/configmaps/shop/odd.yaml");
+    let notices = rig.intake.take_notices();
+    assert_eq!(notices.iter().map(|notice| notice.object.to_string()).collect::<Vec<_>>(), ["configmaps shop/odd"]);
+    assert!(rig.intake.take_notices().is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::intake::Intake;
 use super::stream::{Command, Stream};
 use crate::attribution::Index;
-use crate::change::Resync;
+use crate::change::{Notice, Resync};
 use crate::git::pool::Pool;
 use crate::resource::ResourceType;
 use crate::rules::{RuleSet, WatchScope};
@@ -34,6 +34,8 @@ pub struct Context {
     pub client: Client,
     /// Where changes go.
     pub pool: Arc<Pool>,
+    /// Where what a person should hear of goes.
+    pub notices: mpsc::Sender<Notice>,
     /// Who did what.
     pub evidence: Arc<Index>,
     /// Whether objects that the cluster makes by itself are left out.
@@ -108,8 +110,7 @@ impl Plane {
         let evidence = Arc::clone(&self.context.evidence);
         let mut intake = Intake::new(Arc::clone(&kind), evidence, self.context.filters_noise);
         intake.set_rules(Arc::clone(rules));
-        let Context { client, pool, .. } = self.context.clone();
-        let stream = Stream::new(client, &kind, &scope, pool, Arc::clone(&self.lists), intake);
+        let stream = Stream::new(&self.context, &kind, &scope, Arc::clone(&self.lists), intake);
         let (commands, receiver) = mpsc::unbounded_channel();
         let task = self.tasks.spawn(stream.run(receiver));
         self.streams.insert((kind, scope), Running { commands, task });

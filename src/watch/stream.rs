@@ -2,13 +2,15 @@
 
 use super::intake::{Delivery, Intake};
 use super::object::RawObject;
+use super::plane::Context;
+use crate::change::Notice;
 use crate::git::mailbox::Message;
 use crate::git::pool::Pool;
 use crate::resource::{NamespacedName, ResourceId, ResourceType};
 use crate::rules::{RuleSet, WatchScope};
 use futures::StreamExt as _;
+use kube::Api;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +36,7 @@ pub struct Stream {
     kind: Arc<ResourceType>,
     api: Api<RawObject>,
     pool: Arc<Pool>,
+    notices: mpsc::Sender<Notice>,
     /// Bounds the lists that run at the same time: the API server answers more with 429.
     lists: Arc<Semaphore>,
     listing: Option<OwnedSemaphorePermit>,
@@ -44,19 +47,19 @@ impl Stream {
     /// A watch of `kind` in `scope`, for those that `rules` names.
     #[must_use]
     pub fn new(
-        client: Client,
+        context: &Context,
         kind: &Arc<ResourceType>,
         scope: &WatchScope,
-        pool: Arc<Pool>,
         lists: Arc<Semaphore>,
         intake: Intake,
     ) -> Self {
+        let Context { client, pool, notices, .. } = context.clone();
         let resource = kind.api_resource();
         let api = match scope {
             WatchScope::All => Api::all_with(client, &resource),
             WatchScope::Namespace(namespace) => Api::namespaced_with(client, namespace, &resource),
         };
-        Self { kind: Arc::clone(kind), api, pool, lists, listing: None, intake }
+        Self { kind: Arc::clone(kind), api, pool, notices, lists, listing: None, intake }
     }
 
     /// Watches until nobody commands any more.
@@ -144,6 +147,10 @@ impl Stream {
             }
         };
         self.deliver(deliveries).await;
+        for notice in self.intake.take_notices() {
+            // With many of them waiting, one more says nothing new; the log has them all.
+            self.notices.try_send(notice).ok();
+        }
     }
 
     async fn deliver(&self, deliveries: Vec<Delivery>) {

@@ -298,3 +298,47 @@ async fn leaving_on_sigterm_pushes_what_is_queued() {
     operator.terminate().await.unwrap();
     assert_eq!(mirror.history(&mirror.config_map("web")).len(), 31);
 }
+
+#[tokio::test]
+async fn an_object_that_no_file_can_hold_is_reported_and_holds_up_nothing() {
+    let cluster = shared().await.unwrap();
+    let mirror = Mirror::prepare(cluster, "odd").await.unwrap();
+    let name = format!("odds.{}.example.com", mirror.namespace);
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name},
+        "spec": {
+            "group": format!("{}.example.com", mirror.namespace), "scope": "Namespaced",
+            "names": {"plural": "odds", "singular": "odd", "kind": "Odd"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true
+            }}}]
+        }
+    });
+    apply(cluster, &definition.to_string()).await.unwrap();
+    let configuration = mirror.configuration(&["configmaps", &name]);
+    apply(cluster, &configuration).await.unwrap();
+    mirror.ready(cluster).await.unwrap();
+    let odd = |object: &str, depth: usize| {
+        let nested = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        format!(
+            r#"{{"apiVersion":"{0}.example.com/v1","kind":"Odd","metadata":{{"name":"{object}","namespace":"{0}"}},"a":{nested}}}"#,
+            mirror.namespace
+        )
+    };
+    eventually(SOON, "the odd object to be accepted", async || Ok(Some(apply(cluster, &odd("deep", 300)).await?)))
+        .await
+        .unwrap();
+    apply(cluster, &odd("flat", 3)).await.unwrap();
+    let file = |object| format!("live/{0}.example.com/v1/odds/{0}/{object}.yaml", mirror.namespace);
+    mirror.commits(&file("flat"), 1).await.unwrap();
+    eventually(SOON, "an event on the target", async || {
+        let mut get = cluster.kubectl();
+        get.args(["get", "events", "--namespace", &mirror.namespace, "--field-selector=reason=ObjectNotWritten"]);
+        let said = String::from_utf8(get.output().await?.stdout)?;
+        anyhow::ensure!(said.contains("gittarget/live") && said.contains("/deep is not written: "), "{said}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+    assert!(mirror.history(&file("deep")).is_empty());
+}
