@@ -18,8 +18,26 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gitops-reverser: {error:#}");
+            eprintln!("gitops-reverser: {}", sentence(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error with its causes, but for those that the text before them has told already.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.contains(&cause) => told,
+        cause if told.is_empty() => cause,
+        cause => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn nothing_is_told_twice() {
+        let error = anyhow::anyhow!("refused").context("connect failed: refused").context("no API server");
+        assert_eq!(super::sentence(&error), "no API server: connect failed: refused");
     }
 }

@@ -48,11 +48,17 @@ struct Advertised {
 }
 
 impl BranchClone {
-    /// Opens the clone at its place, or makes it. An existing one needs no network.
+    /// Opens the clone at its place, or makes it; tells whether it was made, and so has what the remote has now. An
+    /// existing one needs no network.
     ///
     /// # Errors
     /// When the remote cannot be reached or the clone cannot be made.
-    pub async fn open(git: &Git, places: &Places, key: &BranchKey, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
+    pub async fn open(
+        git: &Git,
+        places: &Places,
+        key: &BranchKey,
+        auth: Option<&BasicAuth>,
+    ) -> Result<(Self, bool), GitError> {
         let directory = places.work_dir.join("repos").join(folder_name(key));
         let mut clone = Self {
             git: git.clone(),
@@ -61,14 +67,15 @@ impl BranchClone {
             key: key.clone(),
             format: ObjectFormat::Sha1,
         };
-        if clone.directory.join(READY).is_file() {
+        let is_new = !clone.directory.join(READY).is_file();
+        if is_new {
+            clone.create(auth).await?;
+        } else {
             clone.remove_leftovers().map_err(|source| Self::io("open", source))?;
             let answer = clone.command("rev-parse").flag("--show-object-format").run().await?.success()?.text();
             clone.format = answer.trim().parse().map_err(|_| GitError::unreadable("rev-parse", answer.as_bytes()))?;
-        } else {
-            clone.create(auth).await?;
         }
-        Ok(clone)
+        Ok((clone, is_new))
     }
 
     async fn create(&mut self, auth: Option<&BasicAuth>) -> Result<(), GitError> {

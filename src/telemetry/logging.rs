@@ -4,6 +4,9 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+/// Silences what the Kubernetes client logs by itself.
+const CLIENT: &str = "kube_client::client::builder=off";
+
 /// A log filter that is not understood, or logs that were set up before.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
@@ -26,6 +29,11 @@ pub enum LoggingError {
 /// When the filter is not understood, or logging was set up before.
 pub fn init(filter: &str) -> Result<(), LoggingError> {
     let parsed = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter { filter: filter.to_owned() })?;
+    // The client logs every failed request as an error; whoever made it says so with what it means.
+    let parsed = match CLIENT.parse() {
+        Ok(directive) => parsed.add_directive(directive),
+        Err(_) => parsed,
+    };
     // A `target` in our lines is a GitTarget, never a module of the program.
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_target(false).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

@@ -88,24 +88,24 @@ impl Channels {
 
 /// Runs the worker of one branch until its mailbox is closed and everything is pushed, or the time for that is up.
 pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
-    let Some(clone) = open(&settings, &mut channels).await else { return };
+    let Some((clone, is_new)) = open(&settings, &mut channels).await else { return };
     tracing::info!(branch = %channels.spec.borrow().key, directory = %clone.directory().display(), "Clone is open");
     let mut worker = Worker::new(&settings, channels, clone);
-    worker.start().await;
+    worker.start(is_new).await;
     while !worker.is_finished() {
         worker.step().await;
     }
     tracing::info!(branch = %worker.spec.key, unpushed = worker.schedule.queued(), "Worker ended");
 }
 
-/// Opens the clone, trying again until it works or the worker is told to leave.
-async fn open(settings: &Settings, channels: &mut Channels) -> Option<BranchClone> {
+/// Opens the clone, trying again until it works or the worker is told to leave; tells whether it was made just now.
+async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClone, bool)> {
     let mut retries = PushSchedule::new(channels.spec.borrow().push, settings.push_spacing, settings.push_ceiling);
     loop {
         let spec = channels.spec.borrow_and_update().clone();
         let error = tokio::select! {
             opened = BranchClone::open(&settings.git, &settings.places, &spec.key, spec.credentials.as_ref()) => match opened {
-                Ok(clone) => return Some(clone),
+                Ok(opened) => return Some(opened),
                 Err(error) => error,
             },
             Ok(()) = channels.spec.changed() => continue,
@@ -167,13 +167,20 @@ impl Worker {
         }
     }
 
-    /// Looks where the journal stands, and begins to look what the remote has become since.
-    async fn start(&mut self) {
+    /// Looks where the journal stands and, unless the clone was made just now, begins to look what the remote has become
+    /// since.
+    async fn start(&mut self, is_new: bool) {
         if let Err(error) = self.load_journal().await {
             self.damaged(&error, "The journal cannot be read");
         }
-        self.remote.start(remote::fetch(self.clone.clone(), self.spec.credentials.clone()));
+        if is_new {
+            (self.first_look, self.must_fetch) = (None, false);
+            self.channels.report(|status| status.remote = RemoteState::Available);
+        } else {
+            self.remote.start(remote::fetch(self.clone.clone(), self.spec.credentials.clone()));
+        }
         self.respec().await;
+        self.report_journal();
     }
 
     fn is_finished(&self) -> bool {
