@@ -37,6 +37,8 @@ pub struct Intake {
     /// Targets that have had a complete list; the others are seeded by the next one.
     seeded: HashSet<NamespacedName>,
     listing: Option<Listing>,
+    /// The objects that no file can hold.
+    unusable: HashSet<ObjectName>,
     /// What nobody was told yet.
     notices: Vec<Notice>,
 }
@@ -91,6 +93,7 @@ impl Intake {
             objects: HashMap::new(),
             seeded: HashSet::new(),
             listing: None,
+            unusable: HashSet::new(),
             notices: Vec::new(),
         }
     }
@@ -142,6 +145,12 @@ impl Intake {
     #[must_use]
     pub fn len(&self) -> usize {
         self.objects.len()
+    }
+
+    /// How many of them no file can hold.
+    #[must_use]
+    pub fn unusable(&self) -> usize {
+        self.unusable.len()
     }
 
     /// Whether no object is known.
@@ -209,6 +218,7 @@ impl Intake {
         let gone: Vec<ObjectName> = self.objects.keys().filter(|name| !listing.seen.contains(*name)).cloned().collect();
         let mut deliveries = Vec::new();
         for name in gone {
+            self.unusable.remove(&name);
             if let Some(seen) = self.objects.remove(&name)
                 && !seen.terminating
             {
@@ -235,6 +245,7 @@ impl Intake {
     /// An object is gone.
     pub fn deleted(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
         let Some((name, version)) = identify(object) else { return Vec::new() };
+        self.unusable.remove(&name);
         match self.objects.remove(&name) {
             // The file went with the first sight of the deletion.
             Some(seen) if seen.terminating && seen.version.uid == version.uid => Vec::new(),
@@ -267,6 +278,7 @@ impl Intake {
             Some(previous) => Transition::Changed { previous },
             None => Transition::Created,
         };
+        self.unusable.remove(&name);
         let known = before.filter(|seen| !seen.terminating).and_then(|seen| seen.content);
         let (content, deliveries) = match read {
             Read::Manifest(_, manifest) if known == Some(manifest.oid()) => (known, Vec::new()),
@@ -286,6 +298,7 @@ impl Intake {
             Read::Noise(_) => (None, Vec::new()),
             Read::Unusable(error) => {
                 self.notices.extend(self.notice(&name, &error));
+                self.unusable.insert(name.clone());
                 (None, Vec::new())
             }
         };

@@ -238,6 +238,9 @@ fn an_object_that_cannot_be_written_keeps_its_file() {
     let notices = rig.intake.take_notices();
     assert_eq!(notices.iter().map(|notice| notice.object.to_string()).collect::<Vec<_>>(), ["configmaps shop/odd"]);
     assert!(rig.intake.take_notices().is_empty());
+    assert_eq!(rig.intake.unusable(), 1);
+    rig.applied(&mk_object("odd", "o", 2, "x", ""));
+    assert_eq!(rig.intake.unusable(), 0, "it was mended");
 }
 
 #[test]

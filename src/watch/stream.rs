@@ -130,7 +130,8 @@ impl Stream {
             Ok(watcher::Event::InitDone) => {
                 self.listing = None;
                 let deliveries = self.intake.end();
-                tracing::info!(kind = %self.kind, objects = self.intake.len(), "List is complete");
+                let (objects, unusable) = (self.intake.len(), self.intake.unusable());
+                tracing::info!(kind = %self.kind, objects, unusable, "List is complete");
                 deliveries
             }
             Ok(watcher::Event::Apply(object)) => self.intake.applied(&object, now),

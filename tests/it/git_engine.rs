@@ -13,7 +13,7 @@ use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
 use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy};
-use gitops_reverser::git::status::{BranchStatus, RemoteState, TargetState};
+use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId, ResourceType,
@@ -274,13 +274,8 @@ async fn what_happens_while_the_remote_is_down_arrives_afterwards_across_a_resta
     commits(&repo, 1).await;
     server.set_fault(Some(Fault::Down));
     mailbox.send(upsert("a", "2"));
-    eventually(SOON, "the failure to be told", async || {
-        let status = engine.status();
-        let told = matches!(&status.remote, RemoteState::Failed(failure) if failure.reason == "NetworkError");
-        Ok((told && status.unpushed == 1).then_some(()))
-    })
-    .await
-    .unwrap();
+    failure(&engine, |failure| failure.reason == "NetworkError").await;
+    unpushed(&engine, 1).await;
     engine.kill().await;
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
     let mailbox = engine.ready().await;
@@ -297,6 +292,16 @@ fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
     let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Waits until the status tells a failure of the remote that passes `check`.
+async fn failure(engine: &Engine, check: impl Fn(&RemoteFailure) -> bool) {
+    eventually(SOON, "the failure to be told", async || {
+        let told = matches!(&engine.status().remote, RemoteState::Failed(failure) if check(failure));
+        Ok(told.then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 async fn unpushed(engine: &Engine, count: usize) {
@@ -369,12 +374,7 @@ async fn a_branch_that_cannot_be_moved_is_told_and_not_hammered() {
     std::fs::write(repo.path().join("refs/heads/main.lock"), "").unwrap();
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
     engine.ready().await.send(upsert("a", "1"));
-    eventually(SOON, "the refusal to be told", async || {
-        let told = matches!(engine.status().remote, RemoteState::Failed(failure) if failure.message.contains("lock"));
-        Ok(told.then_some(()))
-    })
-    .await
-    .unwrap();
+    failure(&engine, |failure| failure.message.contains("lock")).await;
     std::fs::remove_file(repo.path().join("refs/heads/main.lock")).unwrap();
     commits(&repo, 2).await;
     engine.stop().await;
@@ -451,13 +451,7 @@ async fn leaving_pushes_what_is_queued() {
 async fn a_wrong_password_is_told_and_a_new_one_is_used_at_once() {
     let (server, repo, work_dir) = mk_remote("password").await;
     let engine = Engine::start(&work_dir, repo.url(), "wrong").await;
-    eventually(SOON, "the refusal to be told", async || {
-        let told =
-            matches!(engine.status().remote, RemoteState::Failed(failure) if failure.reason == "AuthenticationFailed");
-        Ok(told.then_some(()))
-    })
-    .await
-    .unwrap();
+    failure(&engine, |failure| failure.reason == "AuthenticationFailed").await;
     engine.pool.apply(vec![engine.spec(server.password())]);
     engine.ready().await.send(upsert("a", "1"));
     commits(&repo, 1).await;
