@@ -29,8 +29,6 @@ pub(crate) struct Fixture<'a> {
     pub(crate) cluster: &'a ControlPlane,
     pub(crate) mirror: Mirror,
     pub(crate) count: usize,
-    /// Files that the branch has once all objects are in it.
-    pub(crate) files: usize,
     name: &'static str,
     resource: &'static str,
 }
@@ -39,8 +37,7 @@ impl<'a> Fixture<'a> {
     /// A namespace with config maps of about 600 bytes each.
     pub(crate) async fn config_maps(cluster: &'a ControlPlane, name: &'static str, count: usize) -> Result<Self> {
         let mirror = Mirror::prepare(cluster, name).await?;
-        // Every namespace has one of its own.
-        let fixture = Self { cluster, mirror, count, files: count + 1, name, resource: "configmaps" };
+        let fixture = Self { cluster, mirror, count, name, resource: "configmaps" };
         fixture.create::<ConfigMap>(config_map).await?;
         Ok(fixture)
     }
@@ -57,7 +54,7 @@ impl<'a> Fixture<'a> {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug,
     {
         let mirror = Mirror::prepare(cluster, name).await?;
-        let fixture = Self { cluster, mirror, count, files: count, name, resource };
+        let fixture = Self { cluster, mirror, count, name, resource };
         fixture.create::<K>(object).await?;
         Ok(fixture)
     }
@@ -114,7 +111,7 @@ impl<'a> Fixture<'a> {
         let operator = Operator::start(self.cluster, &work_dir, extra).await?;
         let complete = |tip: &str| {
             let listed = self.mirror.repo.git(&["ls-tree", "-r", "--name-only", tip]);
-            Ok(listed.lines().count() == self.files)
+            Ok(listed.lines().count() == self.count)
         };
         let arrival = remote.until(complete).await.with_context(|| operator.log())?;
         Ok((work_dir, operator, arrival))
@@ -125,7 +122,7 @@ impl<'a> Fixture<'a> {
         eventually(SOON, "the initial list", async || {
             let log = observe::parse_log(&operator.log());
             let mut complete = log.iter().filter(|line| line.message == "List is complete");
-            let line = complete.find(|line| line.objects == self.files);
+            let line = complete.find(|line| line.objects >= self.count);
             Ok(line.map(|line| observe::since(operator.started(), line.timestamp)))
         })
         .await
