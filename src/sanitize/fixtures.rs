@@ -445,8 +445,12 @@ fn workloads(add: Add<'_>) {
     add(
         "Node",
         "taints that repeat the state of a machine go",
-        machine(json!([taint("example.com/gpu"), taint(unreachable), taint("node.kubernetes.io/unschedulable"),
-            taint("node.kubernetes.io/out-of-service")])),
+        machine(json!([
+            taint("example.com/gpu"),
+            taint(unreachable),
+            taint("node.kubernetes.io/unschedulable"),
+            taint("node.kubernetes.io/out-of-service")
+        ])),
         machine(json!([taint("example.com/gpu"), taint("node.kubernetes.io/out-of-service")])),
     );
     add(

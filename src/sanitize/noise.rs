@@ -115,7 +115,9 @@ fn by_kind(document: &Document<'_>, metadata: NodeId, kind: &ResourceType) -> Op
         ("", "Endpoints", _) if text(label("endpoints.kubernetes.io/managed-by")) == "endpoint-controller" => {
             Some(Noise::Controlled)
         }
-        ("networking.k8s.io", "IPAddress", _) if text(label("ipaddress.kubernetes.io/managed-by")) == "ipallocator.k8s.io" => {
+        ("networking.k8s.io", "IPAddress", _)
+            if text(label("ipaddress.kubernetes.io/managed-by")) == "ipallocator.k8s.io" =>
+        {
             Some(Noise::Controlled)
         }
         ("coordination.k8s.io", "Lease", _)
