@@ -1,5 +1,7 @@
 //! The bar of a clean manifest: what `kubectl apply` makes of a folder in an empty cluster has the same folder.
 
+mod asked_for;
+
 use crate::support::control_plane::ControlPlane;
 use crate::support::operator::SOON;
 use crate::support::poll::eventually;
@@ -14,7 +16,7 @@ use gitops_reverser::watch::object::RawObject;
 use kube::api::ListParams;
 use kube::{Api, Resource as _};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Every API that the server has: also those of alpha and beta versions.
@@ -61,7 +63,7 @@ async fn a_folder_that_is_applied_to_an_empty_cluster_comes_back_as_it_is() {
     create_fixtures(&source).await.unwrap();
     let catalog = discover(&source.client().await.unwrap()).await.unwrap();
     settle(&source, &types_at(0, &catalog)).await.unwrap();
-    let mut covered = BTreeSet::new();
+    let (mut covered, mut written) = (BTreeSet::new(), Files::new());
     for rank in 0.. {
         let kinds = types_at(rank, &catalog);
         if kinds.is_empty() {
@@ -69,6 +71,7 @@ async fn a_folder_that_is_applied_to_an_empty_cluster_comes_back_as_it_is() {
         }
         let folder = ScratchDir::new().unwrap();
         write(&source, rank, &kinds, folder.path()).await.unwrap();
+        written.extend(read(folder.path()).unwrap());
         let restored = ControlPlane::start_with(EVERY_API).await.unwrap();
         restore(&restored, folder.path()).await.unwrap();
         covered.extend(with_files(&kinds, folder.path()));
@@ -78,6 +81,11 @@ async fn a_folder_that_is_applied_to_an_empty_cluster_comes_back_as_it_is() {
             compare(&read(folder.path())?, &read(again.path())?).map(Some)
         });
         same.await.unwrap();
+    }
+    for name in FIXTURES {
+        let fixture = std::fs::read_to_string(fixture(name)).unwrap();
+        let lost = asked_for::lost(&fixture, &written, &catalog).unwrap();
+        assert!(lost.is_empty(), "manifests of {name} lost:\n{}", lost.join("\n"));
     }
     check_coverage(&covered, &catalog);
 }
@@ -100,9 +108,8 @@ fn is_restorable(versions: &&[Arc<ResourceType>]) -> bool {
 
 /// Creates the fixtures as people do: without asking for what the cluster would choose.
 async fn create_fixtures(cluster: &ControlPlane) -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/round_trip");
     for name in FIXTURES {
-        let file = folder.join(name).with_extension("yaml");
+        let file = fixture(name);
         kubectl(cluster, &["create", "-f", &file.display().to_string()]).await.context(name)?;
         if name == FIXTURES[0] {
             wait_for_accounts(cluster).await?;
@@ -110,6 +117,11 @@ async fn create_fixtures(cluster: &ControlPlane) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The file of the fixtures called `name`.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/round_trip").join(name).with_extension("yaml")
 }
 
 /// Applies `folder`: once, and because files have no order once more.
