@@ -441,7 +441,7 @@ fn workloads(add: Add<'_>) {
             "containers": container(json!([{"name": "data"}]))}}),
     );
     let taint = |key: &str| json!({"key": key, "effect": "NoSchedule"});
-    let machine = |taints: Value| json!({"metadata": {"name": "n"}, "spec": {"unschedulable": true, "taints": taints}});
+    let machine = |taints: Value| json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true, "taints": taints}});
     add(
         "Node",
         "taints that repeat the state of a machine go",
@@ -457,7 +457,7 @@ fn workloads(add: Add<'_>) {
         "Node",
         "and leave no empty list",
         machine(json!([taint(not_ready)])),
-        json!({"metadata": {"name": "n"}, "spec": {"unschedulable": true}}),
+        json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true}}),
     );
     let template = json!({"metadata": {"name": "w"}, "spec": {"template": {"spec": {"nodeName": "node-1", "priority": 1,
         "tolerations": [toleration(not_ready, 300)]}}}});
