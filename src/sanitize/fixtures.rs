@@ -441,7 +441,8 @@ fn workloads(add: Add<'_>) {
             "containers": container(json!([{"name": "data"}]))}}),
     );
     let taint = |key: &str| json!({"key": key, "effect": "NoSchedule"});
-    let machine = |taints: Value| json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true, "taints": taints}});
+    let machine =
+        |taints: Value| json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true, "taints": taints}});
     add(
         "Node",
         "taints that repeat the state of a machine go",
