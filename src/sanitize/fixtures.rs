@@ -56,6 +56,7 @@ pub(super) fn fixtures() -> Vec<Fixture> {
                 "storage" => "storage.k8s.io",
                 "networking" => "networking.k8s.io",
                 "apps" => "apps",
+                "certificates" => "certificates.k8s.io",
                 other => panic!("no group {other}"),
             };
         } else {
@@ -279,6 +280,13 @@ fn accounts(add: Add<'_>) {
     );
     let opaque = json!({"metadata": {"name": "s"}, "type": "Opaque", "data": {"token": "dA==", "ca.crt": "Yw=="}});
     add("Secret", "other Secrets keep all", opaque.clone(), opaque);
+    add(
+        "certificates/CertificateSigningRequest",
+        "who asks for a certificate is noted by the cluster",
+        json!({"metadata": {"name": "c"}, "spec": {"request": "cg==", "signerName": "example.com/s", "usages": ["client auth"],
+            "username": "ann", "uid": "u", "groups": ["system:authenticated"], "extra": {"example.com/id": ["1"]}}}),
+        json!({"metadata": {"name": "c"}, "spec": {"request": "cg==", "signerName": "example.com/s", "usages": ["client auth"]}}),
+    );
     let rules = json!([{"verbs": ["*"], "resources": ["*"], "apiGroups": ["*"]}]);
     let aggregation = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
     add(
@@ -431,6 +439,26 @@ fn workloads(add: Add<'_>) {
             "volumes": [{"name": "data", "emptyDir": {}}],
             "initContainers": [{"name": "c", "image": "i"}],
             "containers": container(json!([{"name": "data"}]))}}),
+    );
+    let taint = |key: &str| json!({"key": key, "effect": "NoSchedule"});
+    let machine =
+        |taints: Value| json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true, "taints": taints}});
+    add(
+        "Node",
+        "taints that repeat the state of a machine go",
+        machine(json!([
+            taint("example.com/gpu"),
+            taint(unreachable),
+            taint("node.kubernetes.io/unschedulable"),
+            taint("node.kubernetes.io/out-of-service")
+        ])),
+        machine(json!([taint("example.com/gpu"), taint("node.kubernetes.io/out-of-service")])),
+    );
+    add(
+        "Node",
+        "and leave no empty list",
+        machine(json!([taint(not_ready)])),
+        json!({"metadata": {"name": "machine"}, "spec": {"unschedulable": true}}),
     );
     let template = json!({"metadata": {"name": "w"}, "spec": {"template": {"spec": {"nodeName": "node-1", "priority": 1,
         "tolerations": [toleration(not_ready, 300)]}}}});

@@ -29,6 +29,8 @@ pub enum Noise {
     LeaderElection,
     /// A PriorityClass that every cluster has.
     SystemPriorityClass,
+    /// A Lease by which a machine or an API server shows that it lives.
+    Heartbeat,
 }
 
 impl Noise {
@@ -46,6 +48,7 @@ impl Noise {
             Self::Automanaged => "Automanaged",
             Self::LeaderElection => "LeaderElection",
             Self::SystemPriorityClass => "SystemPriorityClass",
+            Self::Heartbeat => "Heartbeat",
         }
     }
 }
@@ -88,6 +91,7 @@ fn by_kind(document: &Document<'_>, metadata: NodeId, kind: &ResourceType) -> Op
     let text = |node: Option<NodeId>| node.and_then(|node| document.string(node)).unwrap_or(Cow::Borrowed(""));
     let name = text(document.get(metadata, "name"));
     let namespace = || text(document.get(metadata, "namespace"));
+    let label = |key: &str| document.get(metadata, "labels").and_then(|labels| document.get(labels, key));
     match (kind.group.as_str(), kind.kind.as_str(), name.as_ref()) {
         (
             "",
@@ -107,6 +111,20 @@ fn by_kind(document: &Document<'_>, metadata: NodeId, kind: &ResourceType) -> Op
             "bootstrap.kubernetes.io/token" => Some(Noise::BootstrapToken),
             _ => is_generated_token(document).then_some(Noise::GeneratedToken),
         },
+        // A Service controls these without being named as their owner.
+        ("", "Endpoints", _) if text(label("endpoints.kubernetes.io/managed-by")) == "endpoint-controller" => {
+            Some(Noise::Controlled)
+        }
+        ("networking.k8s.io", "IPAddress", _)
+            if text(label("ipaddress.kubernetes.io/managed-by")) == "ipallocator.k8s.io" =>
+        {
+            Some(Noise::Controlled)
+        }
+        ("coordination.k8s.io", "Lease", _)
+            if namespace() == "kube-node-lease" || label("apiserver.kubernetes.io/identity").is_some() =>
+        {
+            Some(Noise::Heartbeat)
+        }
         ("scheduling.k8s.io", "PriorityClass", name) if name.starts_with("system-") => Some(Noise::SystemPriorityClass),
         _ => None,
     }
@@ -208,6 +226,30 @@ mod tests {
             ),
             ("scheduling.k8s.io", "PriorityClass", named("system-node-critical"), Noise::SystemPriorityClass),
             ("scheduling.k8s.io", "PriorityClass", named("system-cluster-critical"), Noise::SystemPriorityClass),
+            (
+                "",
+                "Endpoints",
+                with("labels", json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"})),
+                Noise::Controlled,
+            ),
+            (
+                "networking.k8s.io",
+                "IPAddress",
+                with("labels", json!({"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"})),
+                Noise::Controlled,
+            ),
+            (
+                "coordination.k8s.io",
+                "Lease",
+                json!({"metadata": {"name": "node-1", "namespace": "kube-node-lease"}}),
+                Noise::Heartbeat,
+            ),
+            (
+                "coordination.k8s.io",
+                "Lease",
+                with("labels", json!({"apiserver.kubernetes.io/identity": "kube-apiserver"})),
+                Noise::Heartbeat,
+            ),
         ] {
             assert_eq!(reason(group, kind, &object), Some(expected), "{kind} {object}");
         }
@@ -263,6 +305,9 @@ mod tests {
                 json!({"metadata": {"name": "x", "labels": {"kubernetes.io/bootstrapping": "no"}}}),
             ),
             ("scheduling.k8s.io", "PriorityClass", named("high")),
+            ("", "Endpoints", labelled(json!({"endpoints.kubernetes.io/managed-by": "somebody"}))),
+            ("networking.k8s.io", "IPAddress", labelled(json!({"ipaddress.kubernetes.io/managed-by": "somebody"}))),
+            ("coordination.k8s.io", "Lease", named("node-1")),
             ("example.com", "PriorityClass", named("system-x")),
             ("", "ConfigMap", json!({})),
             (

@@ -53,6 +53,8 @@ struct Launch {
     admin: PathBuf,
     etcd_port: u16,
     api_port: u16,
+    /// What the API server is told beyond what it always is.
+    api_server_arguments: &'static [&'static str],
 }
 
 /// The control plane that all tests of this binary share, started by the first test that asks for it.
@@ -61,7 +63,7 @@ struct Launch {
 /// it. A test that stops the API server starts a control plane of its own.
 pub(crate) async fn shared() -> Result<&'static ControlPlane> {
     static SHARED: OnceLock<Result<ControlPlane>> = OnceLock::new();
-    let started = tokio::task::spawn_blocking(|| SHARED.get_or_init(ControlPlane::start_blocking)).await?;
+    let started = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| ControlPlane::start_blocking(&[]))).await?;
     started.as_ref().map_err(|error| anyhow!("the shared control plane did not start: {error:#}"))
 }
 
@@ -69,16 +71,21 @@ impl ControlPlane {
     /// Starts a control plane and waits until it serves and its controllers work. The first start on a machine
     /// builds the programs. On failure the error carries the ends of the logs.
     pub(crate) async fn start() -> Result<Self> {
-        tokio::task::spawn_blocking(Self::start_blocking).await?
+        Self::start_with(&[]).await
     }
 
-    fn start_blocking() -> Result<Self> {
+    /// The same with more arguments for the API server.
+    pub(crate) async fn start_with(api_server_arguments: &'static [&'static str]) -> Result<Self> {
+        tokio::task::spawn_blocking(|| Self::start_blocking(api_server_arguments)).await?
+    }
+
+    fn start_blocking(api_server_arguments: &'static [&'static str]) -> Result<Self> {
         let binaries = binaries()?;
         // A runtime for the start alone: what it leaves behind are processes, which need none.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut attempt = 1;
         loop {
-            match runtime.block_on(Self::launch(&binaries)) {
+            match runtime.block_on(Self::launch(&binaries, api_server_arguments)) {
                 Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("address already in use") => {
                     attempt += 1;
                 }
@@ -87,7 +94,7 @@ impl ControlPlane {
         }
     }
 
-    async fn launch(binaries: &Path) -> Result<Self> {
+    async fn launch(binaries: &Path, api_server_arguments: &'static [&'static str]) -> Result<Self> {
         let scratch = ScratchDir::new()?;
         let launch = Launch {
             binaries: binaries.to_owned(),
@@ -95,6 +102,7 @@ impl ControlPlane {
             admin: scratch.path().join("admin.kubeconfig"),
             etcd_port: free_port()?,
             api_port: free_port()?,
+            api_server_arguments,
         };
         launch.write_files()?;
         let etcd = Process::start("etcd", &launch.etcd(), &scratch)?;
@@ -268,6 +276,7 @@ impl Launch {
             "--authorization-mode=RBAC".to_owned(),
             "--anonymous-auth=false".to_owned(),
         ]);
+        command.args(self.api_server_arguments);
         command
     }
 

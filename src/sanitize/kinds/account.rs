@@ -1,4 +1,4 @@
-//! ServiceAccounts, their tokens, and roles that collect others.
+//! ServiceAccounts, their tokens, roles that collect others, and who asked for a certificate.
 
 use crate::sanitize::intent::last_applied;
 use crate::sanitize::json::{Document, Kind};
@@ -39,6 +39,13 @@ pub(super) fn cluster_role(document: &mut Document<'_>) {
     let aggregates = document.find(&["aggregationRule"]).is_some_and(|node| document.kind(node) == Kind::Object);
     if aggregates && let Some(rules) = document.find(&["rules"]) {
         document.remove(rules);
+    }
+}
+
+/// Strips who asked for a certificate: the API server notes it, and takes nobody's word for it.
+pub(super) fn signing_request(document: &mut Document<'_>) {
+    if let Some(spec) = document.find(&["spec"]) {
+        document.remove_members(spec, |_, key, _| matches!(key, "extra" | "groups" | "uid" | "username"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod extension;
+mod node;
 mod service;
 mod volume;
 mod workload;
@@ -21,7 +22,9 @@ pub(super) fn strip(document: &mut Document<'_>, kind: &ResourceType) {
         ("", "ServiceAccount") => account::service_account(document),
         ("", "Secret") => account::token(document),
         ("", "Namespace") => namespace(document),
+        ("", "Node") => node::node(document),
         ("", "Pod") => workload::pod(document),
+        ("certificates.k8s.io", "CertificateSigningRequest") => account::signing_request(document),
         ("batch", "Job") => workload::job(document),
         ("rbac.authorization.k8s.io", "ClusterRole") => account::cluster_role(document),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
