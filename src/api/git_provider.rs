@@ -30,7 +30,7 @@ pub struct GitProviderSpec {
     #[schemars(length(min = 1, max = 2000))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^(https|http|file)://[^ ]+$')", "message": "must start with https:// and have no spaces"},
-        {"rule": "!self.matches('^[a-z]+://[^/]*:[^/]*@')", "message": "must not hold a password: put username and password into the Secret of spec.secretRef"},
+        {"rule": "!self.matches('^[a-z]+://[^/]*@')", "message": "must not hold a user name or password: put both into the Secret of spec.secretRef"},
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitProvider"}
     ]))]
     pub url: String,

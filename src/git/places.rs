@@ -1,13 +1,14 @@
 //! The directories that belong to this process alone.
 
-use sha2::Digest as _;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A directory that is held in memory on Linux, so that a secret never reaches a disk.
 const IN_MEMORY: &str = "/dev/shm";
+/// What the names of our directories start with.
+const PREFIX: &str = "gitops-reverser-";
 
 /// Where things are kept. Holds a lock on the work directory.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Places {
     pub work_dir: PathBuf,
     /// Where credentials are while a command runs.
     pub secrets: PathBuf,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 /// A directory that cannot be used.
@@ -36,32 +37,19 @@ pub enum PlacesError {
 }
 
 impl Places {
-    /// Takes `work_dir` for this process, and removes what an earlier one left of credentials.
+    /// Takes `work_dir` for this process, and removes what processes that were killed left of credentials.
     ///
     /// # Errors
     /// When it cannot be written, or another process has it.
     pub fn take(work_dir: &Path) -> Result<Self, PlacesError> {
         let failed = |source| PlacesError::NotWritable { path: work_dir.to_owned(), source };
         std::fs::create_dir_all(work_dir).map_err(failed)?;
-        let lock = File::create(work_dir.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PlacesError::InUse(work_dir.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let hash = sha2::Sha256::digest(work_dir.as_os_str().as_encoded_bytes());
-        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let in_memory = Path::new(IN_MEMORY).join(format!("gitops-reverser-{name}"));
-        // Where there is no such directory, or it is read-only, the work directory is as private.
-        let secrets = match empty_private_dir(&in_memory) {
-            Ok(()) => in_memory,
-            Err(_) => {
-                let secrets = work_dir.join("secrets");
-                empty_private_dir(&secrets).map_err(failed)?;
-                secrets
-            }
+        let Some(lock) = lock(work_dir).map_err(failed)? else {
+            return Err(PlacesError::InUse(work_dir.to_owned()));
         };
-        Ok(Self { work_dir: work_dir.to_owned(), secrets, _lock: lock })
+        // Where there is no such directory, or it is read-only, the work directory is as private.
+        let secrets = private_dir(Path::new(IN_MEMORY)).or_else(|_| private_dir(work_dir)).map_err(failed)?;
+        Ok(Self { work_dir: work_dir.to_owned(), secrets: secrets.0, _locks: [lock, secrets.1] })
     }
 }
 
@@ -73,15 +61,33 @@ impl Drop for Places {
     }
 }
 
-fn empty_private_dir(path: &Path) -> io::Result<()> {
-    // Somebody else's link or directory is not followed into.
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path)?,
-        Ok(_) => std::fs::remove_file(path)?,
-        Err(_) => {}
+/// Locks a directory for as long as the file lives; `None` while somebody else has it.
+fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let lock = File::create(dir.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
-    std::fs::DirBuilder::new().mode(0o700).create(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+/// A new directory below `parent` that only we can read, and its lock. Those that nobody locks any more are removed.
+fn private_dir(parent: &Path) -> io::Result<(PathBuf, File)> {
+    for entry in std::fs::read_dir(parent)?.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.path().join("lock").is_file();
+        // One that belongs to another user cannot be locked, and stays.
+        if is_ours && lock(&entry.path()).is_ok_and(|lock| lock.is_some()) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    // Named when it is locked, so that nobody takes it for left behind.
+    let mut builder = tempfile::Builder::new();
+    let unnamed = builder.prefix(".gitops-reverser-").permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
+    let Some(lock) = lock(unnamed.path())? else { return Err(io::ErrorKind::WouldBlock.into()) };
+    let name = unnamed.path().file_name().map(|name| name.to_string_lossy().trim_start_matches('.').to_owned());
+    let named = parent.join(name.unwrap_or_default());
+    std::fs::rename(unnamed.keep(), &named)?;
+    Ok((named, lock))
 }
 
 #[cfg(test)]
@@ -89,20 +95,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_has_the_directory_and_old_secrets_go() {
+    fn one_process_has_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::take(dir.path()).unwrap();
-        let left = places.secrets.join("left");
-        std::fs::write(&left, "x").unwrap();
-        assert_eq!(std::fs::metadata(&places.secrets).unwrap().permissions().mode() & 0o777, 0o700);
+        let mode = std::fs::metadata(&places.secrets).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
         assert!(matches!(Places::take(dir.path()), Err(PlacesError::InUse(_))));
-        assert!(left.exists(), "who is refused touches nothing");
+        assert!(places.secrets.exists(), "who is refused touches nothing");
+        let secrets = places.secrets.clone();
         drop(places);
-        assert!(!left.exists());
-        std::fs::create_dir(left.parent().unwrap()).unwrap();
-        std::fs::write(&left, "from a process that was killed").unwrap();
-        let _places = Places::take(dir.path()).unwrap();
-        assert!(!left.exists());
+        assert!(!secrets.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, its_lock) = private_dir(parent.path()).unwrap();
+        std::fs::write(dead.join("secret"), "x").unwrap();
+        let (living, _lock) = private_dir(parent.path()).unwrap();
+        assert!(dead.exists(), "its process lives");
+        drop(its_lock);
+        let _third = private_dir(parent.path()).unwrap();
+        assert!(!dead.exists() && living.exists());
     }
 
     #[test]

@@ -197,7 +197,7 @@ async fn the_schema_refuses_what_can_never_work() {
         ("kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}}", "spec.baseFolder"),
         (
             "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://a:b@h/r', allowedBranches: [main]}",
-            "must not hold a password",
+            "must not hold a user name or password",
         ),
         (
             "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://h/r', allowedBranches: []}",
