@@ -2,13 +2,13 @@
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
+mod remote;
+
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
-use super::credentials::CredentialFile;
 use super::fast_import;
 use super::journal;
 use super::places::Places;
-use super::push::PushOutcome;
 use super::spec::BasicAuth;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
@@ -25,10 +25,6 @@ const BASE: &str = "refs/reverser/base";
 const REPLAY: &str = "refs/reverser/replay";
 /// Written last when a clone is made: one without it is made anew.
 const READY: &str = "reverser-ready";
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
-/// How long the branch's worker may wait for the content of files that are not here.
-const LOOK: Duration = Duration::from_secs(20);
 
 /// The clone of one branch. Its worker is the only writer.
 #[derive(Clone, Debug)]
@@ -38,13 +34,6 @@ pub struct BranchClone {
     secrets: PathBuf,
     key: BranchKey,
     format: ObjectFormat,
-}
-
-/// What the remote said it has.
-#[derive(Debug, Default)]
-struct Advertised {
-    branch: Option<Oid>,
-    head: Option<Oid>,
 }
 
 impl BranchClone {
@@ -302,101 +291,12 @@ impl BranchClone {
         Ok((new_tip, journal.len()))
     }
 
-    /// The content of blobs; those that a partial clone lacks are fetched.
-    ///
-    /// # Errors
-    /// When git fails.
-    pub async fn read_blobs(&self, ids: &[Oid], auth: Option<&BasicAuth>) -> Result<Vec<Vec<u8>>, GitError> {
-        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        // One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by
-        // their id, it still may.
-        let fetched = self
-            .remote_command("fetch", auth, |fetch| {
-                let fetch =
-                    fetch.flag("--quiet").flag("--no-tags").flag("--no-write-fetch-head").flag("--filter=blob:none");
-                let fetch = fetch.config("fetch.negotiationAlgorithm", "noop").flag("--stdin");
-                fetch.operand("origin").deadline(LOOK).input(input.clone().into_bytes())
-            })
-            .await;
-        if let Err(error) = fetched.and_then(Output::success) {
-            tracing::debug!(%error, "Blobs cannot be fetched by their ids");
-        }
-        let output = self
-            .remote_command("cat-file", auth, |command| {
-                command.flag("--batch").lazy_fetch().deadline(LOOK).input(input.into_bytes())
-            })
-            .await?
-            .success()?;
-        parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
-    }
-
-    /// Asks the remote for the branch's tip and fetches it; `None` when the remote has no such branch.
-    ///
-    /// # Errors
-    /// When the remote cannot be used.
-    pub async fn fetch(&self, auth: Option<&BasicAuth>) -> Result<Option<Oid>, GitError> {
-        if self.advertised(auth).await?.branch.is_none() {
-            return Ok(None);
-        }
-        let refspec = format!("+{}:{}", self.key.branch.to_ref(), self.tracking());
-        self.remote_command("fetch", auth, |fetch| {
-            fetch.flag("--quiet").flag("--no-tags").operand("origin").operand(refspec)
-        })
-        .await?
-        .success()?;
-        self.resolve(&self.tracking()).await
-    }
-
-    async fn advertised(&self, auth: Option<&BasicAuth>) -> Result<Advertised, GitError> {
-        let (url, branch) = (self.key.url.as_str(), self.key.branch.to_ref());
-        let output = self
-            .remote_command("ls-remote", auth, |command| {
-                command.flag("--quiet").operand(url).operand("HEAD").operand(branch.clone())
-            })
-            .await?
-            .success()?;
-        let mut advertised = Advertised::default();
-        for line in output.text().lines() {
-            let (oid, name) = line.split_once('\t').ok_or_else(|| GitError::unreadable("ls-remote", &output.stdout))?;
-            let oid = oid.parse().map_err(|_| GitError::unreadable("ls-remote", &output.stdout))?;
-            match name {
-                "HEAD" => advertised.head = Some(oid),
-                name if name == branch => advertised.branch = Some(oid),
-                // `refs/heads/main` also matches `refs/heads/x/refs/heads/main`.
-                _ => {}
-            }
-        }
-        Ok(advertised)
-    }
-
-    /// Pushes `tip`, fast-forward only.
-    pub async fn push(&self, tip: Oid, auth: Option<&BasicAuth>) -> PushOutcome {
-        let refspec = format!("{tip}:{}", self.key.branch.to_ref());
-        let result = self
-            .remote_command("push", auth, |push| {
-                push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
-            })
-            .await;
-        PushOutcome::of(result)
-    }
-
     fn tracking(&self) -> String {
         format!("refs/remotes/origin/{}", self.key.branch)
     }
 
     fn command(&self, subcommand: &'static str) -> GitCommand {
         self.git.command(&self.directory, subcommand)
-    }
-
-    async fn remote_command(
-        &self,
-        subcommand: &'static str,
-        auth: Option<&BasicAuth>,
-        arguments: impl FnOnce(GitCommand) -> GitCommand,
-    ) -> Result<Output, GitError> {
-        let credentials =
-            CredentialFile::write(auth, &self.key.url, &self.secrets).map_err(|source| Self::io(subcommand, source))?;
-        arguments(credentials.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
     }
 
     fn io(command: &str, source: std::io::Error) -> GitError {
@@ -420,22 +320,4 @@ fn folder_name(key: &BranchKey) -> String {
     let identity = format!("{}\0{}\0{}\0{}", key.provider, key.provider_uid, key.url.normalized(), key.branch);
     let hash: String = sha2::Sha256::digest(identity).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{hash}", readable.trim_start_matches(['.', '_', '-']))
-}
-
-/// `<oid> SP blob SP <size> LF <content> LF`, or `<oid> SP missing LF`, which counts as empty.
-fn parse_blobs(mut output: &[u8], expected: usize) -> Option<Vec<Vec<u8>>> {
-    let mut blobs = Vec::with_capacity(expected);
-    while !output.is_empty() {
-        let end = output.iter().position(|byte| *byte == b'\n')?;
-        let head = std::str::from_utf8(&output[..end]).ok()?;
-        output = &output[end + 1..];
-        if head.ends_with(" missing") {
-            blobs.push(Vec::new());
-            continue;
-        }
-        let size: usize = head.rsplit(' ').next()?.parse().ok()?;
-        blobs.push(output.get(..size)?.to_vec());
-        output = output.get(size + 1..)?;
-    }
-    (blobs.len() == expected).then_some(blobs)
 }
