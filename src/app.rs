@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// How long leaving may take before it is cut short; the workers' own deadline is shorter.
@@ -149,8 +149,7 @@ impl Operator {
             evidence,
             filters_noise: !arguments.no_noise_filter,
         };
-        let nudge = Arc::<Notify>::default();
-        let discovery = discovery::run(client.clone(), arguments.discovery_refresh, nudge, catalog_out);
+        let discovery = discovery::run(client.clone(), arguments.discovery_refresh, catalog_out);
         let controllers = controllers::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),

@@ -81,8 +81,8 @@ fn private_dir(parent: &Path) -> io::Result<(PathBuf, File)> {
         }
     }
     // Named when it is locked, so that nobody takes it for left behind.
-    let mut builder = tempfile::Builder::new();
-    let unnamed = builder.prefix(".gitops-reverser-").permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
+    let (hidden, mut builder) = (format!(".{PREFIX}"), tempfile::Builder::new());
+    let unnamed = builder.prefix(&hidden).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
     let Some(lock) = lock(unnamed.path())? else { return Err(io::ErrorKind::WouldBlock.into()) };
     let name = unnamed.path().file_name().map(|name| name.to_string_lossy().trim_start_matches('.').to_owned());
     let named = parent.join(name.unwrap_or_default());

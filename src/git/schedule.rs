@@ -15,6 +15,13 @@ const LAST_RETRY: Duration = Duration::from_secs(8);
 /// What a person has to mend is tried again after this.
 const SLOW_RETRY: Duration = Duration::from_secs(60);
 
+/// How long to wait after so many failures in a row: longer for each that is `transient`, a minute for one that a person
+/// has to mend. `jitter` is from 0 to 1.
+#[must_use]
+pub fn retry_after(transient: bool, failures: u32, jitter: f64) -> Duration {
+    if transient { backoff(failures, jitter) } else { spread(SLOW_RETRY, jitter) }
+}
+
 /// How long to wait after so many failures in a row. `jitter` is from 0 to 1.
 #[must_use]
 pub fn backoff(failures: u32, jitter: f64) -> Duration {
@@ -134,8 +141,7 @@ impl PushSchedule {
     /// The remote could not be used: try again, soon if `transient`, else after a minute. `jitter` is from 0 to 1.
     pub fn failed(&mut self, transient: bool, jitter: f64, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        let wait = if transient { backoff(self.failures, jitter) } else { spread(SLOW_RETRY, jitter) };
-        self.retry_at = Some(now + wait);
+        self.retry_at = Some(now + retry_after(transient, self.failures, jitter));
     }
 
     /// When the remote is to be used next; `None` while there is nothing to do.

@@ -115,8 +115,7 @@ impl TreeIndex {
     /// What stands where `folder` or a folder above it must be.
     #[must_use]
     pub fn obstacle_to_folder(&self, folder: &BaseFolder) -> Option<String> {
-        let prefix = folder.prefix();
-        prefix.match_indices('/').map(|(at, _)| &prefix[..at]).find(|above| self.holds(above)).map(str::to_owned)
+        folder.levels().find(|level| self.holds(level)).map(str::to_owned)
     }
 
     fn holds(&self, path: &str) -> bool {

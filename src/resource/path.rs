@@ -93,6 +93,13 @@ impl BaseFolder {
         if &*self.0 == "." { String::new() } else { format!("{}/", self.0) }
     }
 
+    /// Every folder above this one and itself, outermost first: `a`, `a/b` for `a/b`; none for the root.
+    pub fn levels(&self) -> impl Iterator<Item = &str> {
+        let path = if &*self.0 == "." { "" } else { &*self.0 };
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.map(move |end| &path[..end]).filter(|level| !level.is_empty())
+    }
+
     /// Whether `path` lies in the folder.
     #[must_use]
     pub fn contains(&self, path: &RepoPath) -> bool {
@@ -200,6 +207,13 @@ mod tests {
         assert!(BaseFolder::new("").is_err());
         assert_eq!(BaseFolder::new(".").unwrap().prefix(), "");
         assert_eq!(BaseFolder::new("a/b").unwrap().prefix(), "a/b/");
+    }
+
+    #[test]
+    fn levels_come_outermost_first_and_end_with_the_folder() {
+        for (folder, levels) in [(".", &[][..]), ("a", &["a"]), ("a/b/c", &["a", "a/b", "a/b/c"])] {
+            assert_eq!(BaseFolder::new(folder).unwrap().levels().collect::<Vec<_>>(), levels);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long a type must be missing from complete answers before it counts as gone.
@@ -39,9 +39,9 @@ pub enum DiscoveryError {
     Empty,
 }
 
-/// Publishes the catalog on `out` and keeps it current: every `refresh`, on each nudge, and when a
+/// Publishes the catalog on `out` and keeps it current: every `refresh`, and when a
 /// CustomResourceDefinition changes. Ends when nobody listens to `out` any more.
-pub async fn run(client: Client, refresh: Duration, nudge: Arc<Notify>, out: watch::Sender<Option<Arc<Catalog>>>) {
+pub async fn run(client: Client, refresh: Duration, out: watch::Sender<Option<Arc<Catalog>>>) {
     let mut definitions = std::pin::pin!(definition_changes(client.clone()));
     let mut known = KnownTypes::default();
     let mut retry = backoff();
@@ -64,7 +64,6 @@ pub async fn run(client: Client, refresh: Duration, nudge: Arc<Notify>, out: wat
         let wake = wake.into_iter().flatten().min().unwrap_or(now + next);
         tokio::select! {
             () = tokio::time::sleep_until(wake) => {}
-            () = nudge.notified() => {}
             Some(()) = definitions.next() => {
                 looks = AFTER_CHANGE[1..].iter().map(|wait| Instant::now() + *wait).collect();
                 tokio::time::sleep(AFTER_CHANGE[0]).await;

@@ -37,8 +37,6 @@ pub struct Intake {
     /// Targets that have had a complete list; the others are seeded by the next one.
     seeded: HashSet<NamespacedName>,
     listing: Option<Listing>,
-    /// The objects that no file can hold.
-    unusable: HashSet<ObjectName>,
     /// What nobody was told yet.
     notices: Vec<Notice>,
 }
@@ -49,6 +47,8 @@ struct Seen {
     /// `None` for an object that cannot be written, or is not worth it.
     content: Option<Oid>,
     terminating: bool,
+    /// Whether no file can hold it.
+    unusable: bool,
 }
 
 /// What an object came to.
@@ -93,7 +93,6 @@ impl Intake {
             objects: HashMap::new(),
             seeded: HashSet::new(),
             listing: None,
-            unusable: HashSet::new(),
             notices: Vec::new(),
         }
     }
@@ -150,7 +149,7 @@ impl Intake {
     /// How many of them no file can hold.
     #[must_use]
     pub fn unusable(&self) -> usize {
-        self.unusable.len()
+        self.objects.values().filter(|seen| seen.unusable).count()
     }
 
     /// Whether no object is known.
@@ -218,7 +217,6 @@ impl Intake {
         let gone: Vec<ObjectName> = self.objects.keys().filter(|name| !listing.seen.contains(*name)).cloned().collect();
         let mut deliveries = Vec::new();
         for name in gone {
-            self.unusable.remove(&name);
             if let Some(seen) = self.objects.remove(&name)
                 && !seen.terminating
             {
@@ -245,7 +243,6 @@ impl Intake {
     /// An object is gone.
     pub fn deleted(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
         let Some((name, version)) = identify(object) else { return Vec::new() };
-        self.unusable.remove(&name);
         match self.objects.remove(&name) {
             // The file went with the first sight of the deletion.
             Some(seen) if seen.terminating && seen.version.uid == version.uid => Vec::new(),
@@ -278,38 +275,31 @@ impl Intake {
             Some(previous) => Transition::Changed { previous },
             None => Transition::Created,
         };
-        self.unusable.remove(&name);
         let known = before.filter(|seen| !seen.terminating).and_then(|seen| seen.content);
-        let (content, deliveries) = match read {
-            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => (known, Vec::new()),
-            Read::Manifest(document, manifest) => {
-                let deliveries = self.deliver(&name, &version, Content::Upsert(manifest.clone()), |intake| {
-                    intake.resolve(&version.uid, transition, Some(&document), now)
-                });
-                (Some(manifest.oid()), deliveries)
-            }
+        let unusable = matches!(read, Read::Unusable(_));
+        let (content, change) = match read {
+            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => (known, None),
+            Read::Manifest(document, manifest) => (Some(manifest.oid()), Some((document, Content::Upsert(manifest)))),
             // What becomes noise loses its file.
-            Read::Noise(document) if known.is_some() => {
-                let deliveries = self.deliver(&name, &version, Content::Delete, |intake| {
-                    intake.resolve(&version.uid, transition, Some(&document), now)
-                });
-                (None, deliveries)
-            }
-            Read::Noise(_) => (None, Vec::new()),
+            Read::Noise(document) => (None, known.map(|_| (document, Content::Delete))),
             Read::Unusable(error) => {
                 self.notices.extend(self.notice(&name, &error));
-                self.unusable.insert(name.clone());
-                (None, Vec::new())
+                (None, None)
             }
         };
-        self.objects.insert(name, Seen { version, content, terminating: false });
+        let deliveries = change.map_or_else(Vec::new, |(document, content)| {
+            self.deliver(&name, &version, content, |intake| {
+                intake.resolve(&version.uid, transition, Some(&document), now)
+            })
+        });
+        self.objects.insert(name, Seen { version, content, terminating: false, unusable });
         deliveries
     }
 
     /// The first sight of a deletion timestamp is the deletion: what follows until the object is gone is housekeeping.
     /// `live` is the time of an event of the watch, whose versions follow each other without a gap.
     fn terminating(&mut self, name: ObjectName, version: ObjectVersion, live: Option<Instant>) -> Vec<Delivery> {
-        let seen = Seen { version: version.clone(), content: None, terminating: true };
+        let seen = Seen { version: version.clone(), content: None, terminating: true, unusable: false };
         let before = self.objects.insert(name.clone(), seen).filter(|before| before.version.uid == version.uid);
         let verdict = match (&before, live) {
             (Some(before), _) if before.terminating => return Vec::new(),

@@ -212,19 +212,17 @@ impl BranchClone {
         folders: impl Iterator<Item = &'a BaseFolder> + Clone,
     ) -> Result<TreeIndex, GitError> {
         let Some(tip) = tip else { return Ok(TreeIndex::default()) };
-        let paths: Vec<&str> = folders.clone().map(BaseFolder::as_str).filter(|folder| *folder != ".").collect();
-        let everything = folders.clone().count() != paths.len();
-        if !everything && paths.is_empty() {
+        if folders.clone().next().is_none() {
             return Ok(TreeIndex::default());
         }
+        let everything = folders.clone().any(|folder| folder.levels().next().is_none());
         let list = |command: GitCommand| command.flag("-z").flag("--full-tree").operand(tip.to_string());
         let mut below = list(self.command("ls-tree").flag("-r"));
         let mut above = list(self.command("ls-tree"));
         if !everything {
-            for path in &paths {
-                below = below.operand(*path);
-                let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-                above = ends.fold(above, |above, end| above.operand(&path[..end]));
+            for folder in folders.clone() {
+                below = below.operand(folder.as_str());
+                above = folder.levels().fold(above, GitCommand::operand);
             }
         }
         let mut listing = below.run().await?.success()?.stdout;

@@ -100,7 +100,7 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
 
 /// Opens the clone, trying again until it works or the worker is told to leave; tells whether it was made just now.
 async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClone, bool)> {
-    let mut retries = PushSchedule::new(channels.spec.borrow().push, settings.push_spacing, settings.push_ceiling);
+    let mut failures = 0;
     loop {
         let spec = channels.spec.borrow_and_update().clone();
         let error = tokio::select! {
@@ -114,10 +114,10 @@ async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClo
         let failure = classify::describe(&error);
         tracing::warn!(branch = %spec.key, %error, reason = failure.reason, detail = failure.message, "Clone cannot be made");
         channels.report_failure(failure);
-        retries.failed(Class::of(&error) == Class::Transient, fastrand::f64(), Instant::now());
-        let retry_at = retries.due().unwrap_or_else(Instant::now);
+        failures += 1;
+        let wait = schedule::retry_after(Class::of(&error) == Class::Transient, failures, fastrand::f64());
         tokio::select! {
-            () = tokio::time::sleep_until(retry_at.into()) => {}
+            () = tokio::time::sleep(wait) => {}
             Ok(()) = channels.spec.changed() => {}
             () = channels.mailbox.closed() => return None,
         }
