@@ -8,8 +8,6 @@ use crate::git::spec::BasicAuth;
 use crate::resource::Oid;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -109,7 +107,7 @@ impl BranchClone {
     ) -> Result<Output, GitError> {
         let credentials =
             CredentialFile::write(auth, &self.key.url, &self.secrets).map_err(|source| Self::io(subcommand, source))?;
-        arguments(credentials.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
+        arguments(credentials.apply(self.command(subcommand)).deadline(self.git.patience().transfer)).run().await
     }
 }
 
