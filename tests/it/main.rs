@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod git_argv;
 mod git_engine;
+mod git_faults;
 mod git_process;
 mod harness;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
 mod round_trip;

@@ -10,6 +10,7 @@ use super::scratch::ScratchDir;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -45,6 +46,16 @@ impl Operator {
     /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
     pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
         install_definitions(cluster).await?;
+        Self::start_again(cluster, work_dir, extra, &[])
+    }
+
+    /// The same where the definitions are installed already, with additions to its environment.
+    pub(crate) fn start_again(
+        cluster: &ControlPlane,
+        work_dir: &ScratchDir,
+        extra: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Result<Self> {
         let port = free_port()?;
         let mut command = Command::new(binary()?);
         command
@@ -54,6 +65,7 @@ impl Operator {
             .arg(format!("--webhook-listen=127.0.0.1:{port}"))
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
             .args(extra)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("KUBECONFIG", cluster.kubeconfig());
         let log = work_dir.path().join("operator.log");
         let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
@@ -70,6 +82,12 @@ impl Operator {
             ensure!(code == 0, "the operator left with exit code {code}; {}", self.process.log_tail());
             Ok(())
         })
+    }
+
+    /// Kills the operator's process as a lack of memory would, and waits until it is gone. What it has started is not
+    /// killed.
+    pub(crate) fn kill(&self) {
+        self.process.kill();
     }
 
     /// When the process was started.
