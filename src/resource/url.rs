@@ -103,6 +103,16 @@ impl RepoUrl {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
+    /// The port, by default that of the scheme; 0 for `file`.
+    #[must_use]
+    pub fn effective_port(&self) -> u16 {
+        self.port.unwrap_or(match self.scheme {
+            Scheme::Https => 443,
+            Scheme::Http => 80,
+            Scheme::File => 0,
+        })
+    }
+
     /// Path of the repository without surrounding slashes and without `.git`.
     #[must_use]
     pub fn repository(&self) -> &str {
@@ -151,13 +161,7 @@ fn check_host(scheme: Scheme, host: &str, allow_insecure: bool) -> Result<(), In
 fn is_local(host: &str) -> bool {
     use std::net::IpAddr;
     match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback() || ip.is_link_local())
-        }
+        Ok(address) => super::hosts::is_local(address),
         Err(_) => {
             let name = host.trim_end_matches('.').to_ascii_lowercase();
             // What a resolver takes for an IPv4 address in another notation, such as `2130706433` or `0x7f.1`.
