@@ -46,13 +46,14 @@ const EMPTY_CREDENTIALS: [(&str, &str); 2] = [
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 15] = [
+const CONFIG: [(&str, &str); 16] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
     ("core.askPass", ""),
     ("protocol.allow", "never"),
     ("protocol.https.allow", "always"),
+    ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
     // A connection that moves less than this for so long is taken for dead.

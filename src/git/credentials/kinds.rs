@@ -86,6 +86,8 @@ impl Credentials {
             (Scheme::Https | Scheme::Http, Authentication::Ssh(_)) => {
                 Err("it holds an SSH key, but spec.url is reached over HTTP")
             }
+            (Scheme::Ssh, Authentication::Ssh(_) | Authentication::Ambient) => Ok(()),
+            (Scheme::Ssh, _) => Err("it holds no SSH key, but spec.url is reached over SSH"),
             (Scheme::Http, _) if self.tls.client.is_some() => {
                 Err("it holds a client certificate, but spec.url does not begin with https://")
             }
