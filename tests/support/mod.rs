@@ -15,3 +15,4 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod remote_repo;
 pub(crate) mod scratch;
+pub(crate) mod witness;
