@@ -14,7 +14,7 @@ pub mod target;
 pub mod url;
 
 pub use branch::{BranchName, BranchPattern};
-pub use hash::ContentHash;
+pub use hash::{ContentHash, Fingerprint};
 pub use id::{ObjectName, ResourceId, ResourceType};
 pub use oid::Oid;
 pub use operation::{Operation, Operations};
