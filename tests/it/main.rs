@@ -13,6 +13,7 @@ mod inventory;
 mod kill9;
 mod layers;
 mod main_job;
+mod registration;
 mod round_trip;
 mod snapshot;
 
