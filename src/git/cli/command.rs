@@ -46,7 +46,7 @@ const EMPTY_CREDENTIALS: [(&str, &str); 2] = [
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 15] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
@@ -56,9 +56,8 @@ const CONFIG: [(&str, &str); 16] = [
     ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
-    // A connection that moves less than this for so long is taken for dead.
+    // A connection that moves less than this for as long as `Patience::stalled` is taken for dead.
     ("http.lowSpeedLimit", "1000"),
-    ("http.lowSpeedTime", "30"),
     // Signing and tidying are ours to decide.
     ("commit.gpgSign", "false"),
     ("gc.auto", "0"),
@@ -72,6 +71,21 @@ const CONFIG: [(&str, &str); 16] = [
     ("transfer.credentialsInUrl", "die"),
 ];
 
+/// How long a remote may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For moving nothing to speak of, in whole seconds.
+    pub stalled: Duration,
+    /// For a fetch or a push in all.
+    pub transfer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stalled: Duration::from_secs(30), transfer: Duration::from_secs(600) }
+    }
+}
+
 /// The git binary, and what every command of it shares.
 #[derive(Clone, Debug)]
 pub struct Git {
@@ -81,6 +95,7 @@ pub struct Git {
     /// What `GIT_SSL_CAINFO` names. As a variable it would win over the authority that a provider's Secret names.
     authorities: Option<String>,
     insecure_transports: bool,
+    patience: Patience,
 }
 
 impl Git {
@@ -101,6 +116,7 @@ impl Git {
             }),
             authorities: std::env::var("GIT_SSL_CAINFO").ok(),
             insecure_transports,
+            patience: Patience::default(),
         };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
@@ -114,6 +130,19 @@ impl Git {
     #[must_use]
     pub const fn allows_insecure(&self) -> bool {
         self.insecure_transports
+    }
+
+    /// The same with another patience with remotes.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long a remote may take.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A command in the repository at `git_dir`.
@@ -253,6 +282,7 @@ impl GitCommand {
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
+        let stalled = self.git.patience.stalled.as_secs().to_string();
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
         let unarmed = EMPTY_CREDENTIALS.iter().filter(|_| !self.ambient);
@@ -260,7 +290,7 @@ impl GitCommand {
         let fixed = CONFIG.iter().chain(unarmed).chain(insecure).map(|(key, value)| (*key, *value)).chain(authorities);
         let own = self.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut count = 0;
-        for (key, value) in fixed.chain(own) {
+        for (key, value) in fixed.chain([("http.lowSpeedTime", stalled.as_str())]).chain(own) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;
         }
