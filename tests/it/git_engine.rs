@@ -8,6 +8,7 @@ use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
 use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
@@ -76,6 +77,7 @@ impl Engine {
             git: Git::find(true).await.unwrap(),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
+            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -289,7 +291,7 @@ async fn what_happens_while_the_remote_is_down_arrives_afterwards_across_a_resta
 /// Plain git in the engine's only clone.
 fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
     let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
-    let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
+    let output = git_command().arg("-C").arg(clone).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -418,7 +420,10 @@ async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
-    let packs = PathBuf::from(in_clone(&work_dir, &["rev-parse", "--git-path", "refs/heads/main.lock"]));
+    let packs = PathBuf::from(in_clone(
+        &work_dir,
+        &["rev-parse", "--path-format=absolute", "--git-path", "refs/heads/main.lock"],
+    ));
     std::fs::write(&packs, "").unwrap();
     mailbox.send(upsert("a", "2"));
     eventually(SOON, "the damage to be told", async || {

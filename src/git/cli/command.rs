@@ -1,9 +1,11 @@
 //! One constructor for every git command.
 
+use super::limits::ProcessLimits;
 use super::process::{self, GitError, Output};
 use super::version::Version;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -59,6 +61,7 @@ pub struct Git {
     executable: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     insecure_transports: bool,
+    limits: Arc<ProcessLimits>,
 }
 
 impl Git {
@@ -70,13 +73,19 @@ impl Git {
         let executable = which::which("git").map_err(|_| GitError::NotInstalled)?;
         let environment =
             PASSED_ON.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))).collect();
-        let git = Self { executable, environment, insecure_transports };
+        let git = Self { executable, environment, insecure_transports, limits: Arc::default() };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
             Some(version) if version >= Version::OLDEST => Ok(git),
             Some(version) => Err(GitError::TooOld { found: version, oldest: Version::OLDEST }),
             None => Err(GitError::Unreadable { command: "version".into(), answer: answer.text() }),
         }
+    }
+
+    /// The same, with other limits on how many processes run at once.
+    #[must_use]
+    pub fn with_limits(self, limits: ProcessLimits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
     }
 
     /// A command in the repository at `git_dir`.
@@ -99,6 +108,10 @@ pub struct GitCommand {
     deadline: Duration,
     input: Vec<u8>,
     lazy_fetch: bool,
+    repository: Option<String>,
+    work_tree: Option<PathBuf>,
+    low_priority: bool,
+    traces_packets: bool,
 }
 
 impl GitCommand {
@@ -113,6 +126,10 @@ impl GitCommand {
             deadline: Duration::from_secs(60),
             input: Vec::new(),
             lazy_fetch: false,
+            repository: None,
+            work_tree: None,
+            low_priority: false,
+            traces_packets: false,
         }
     }
 
@@ -165,7 +182,42 @@ impl GitCommand {
         self
     }
 
-    /// Runs the command to its end.
+    /// Never fetches what a partial clone lacks, but fails. [`GitCommand::lazy_fetch`] left out says the same from git
+    /// 2.44 on; before, only a remote that promises nothing is not asked.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        self.config("remote.origin.promisor", "false")
+    }
+
+    /// Says that the command talks to the server of `repository`: it then counts towards that one's limit.
+    #[must_use]
+    pub fn remote(mut self, repository: impl Into<String>) -> Self {
+        self.repository = Some(repository.into());
+        self
+    }
+
+    /// Lets the command change the files at `directory`.
+    #[must_use]
+    pub fn work_tree(mut self, directory: &Path) -> Self {
+        self.work_tree = Some(directory.to_owned());
+        self
+    }
+
+    /// Runs the command only when nobody else wants the processor.
+    #[must_use]
+    pub const fn low_priority(mut self) -> Self {
+        self.low_priority = true;
+        self
+    }
+
+    /// Has what is exchanged with the server told in the diagnosis; for commands that exchange names of refs only.
+    #[must_use]
+    pub const fn trace_packets(mut self) -> Self {
+        self.traces_packets = true;
+        self
+    }
+
+    /// Runs the command to its end. Its deadline starts when it is its turn: see [`super::limits`].
     ///
     /// # Errors
     /// When it cannot be started, breaks its deadline or has an unsafe operand. An exit code other than 0 is no error
@@ -181,7 +233,8 @@ impl GitCommand {
             });
         }
         let command = self.build();
-        process::run(command, self.subcommand, self.input, self.deadline).await
+        let _turn = self.git.limits.acquire(self.repository.as_deref()).await;
+        process::run(command, self.subcommand, self.input, self.deadline, self.low_priority).await
     }
 
     fn build(&self) -> Command {
@@ -202,6 +255,12 @@ impl GitCommand {
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
+        if let Some(work_tree) = &self.work_tree {
+            command.env("GIT_WORK_TREE", work_tree).current_dir(work_tree);
+        }
+        if self.traces_packets {
+            command.env("GIT_TRACE_PACKET", "1");
+        }
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
         let fixed = CONFIG.iter().chain(insecure).map(|(key, value)| (*key, *value));
@@ -216,6 +275,9 @@ impl GitCommand {
     }
 
     fn takes_revisions(&self) -> bool {
-        matches!(self.subcommand, "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree")
+        matches!(
+            self.subcommand,
+            "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree" | "diff-index" | "read-tree"
+        )
     }
 }

@@ -109,7 +109,8 @@ impl BranchClone {
     ) -> Result<Output, GitError> {
         let credentials =
             CredentialFile::write(auth, &self.key.url, &self.secrets).map_err(|source| Self::io(subcommand, source))?;
-        arguments(credentials.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
+        let command = credentials.apply(self.command(subcommand)).remote(self.key.url.normalized()).deadline(TRANSFER);
+        arguments(command).run().await
     }
 }
 
