@@ -1,7 +1,7 @@
 //! From usable targets to what git's workers are to do.
 
 use super::secret::SecretState;
-use crate::git::spec::{BranchSpec, Identity, PushPolicy};
+use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
 use crate::rules::{Compiled, Repository, Target};
@@ -33,8 +33,8 @@ pub fn specs(
         let key = &target.branch;
         let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
         let credentials = match secret_of(repository, &key.provider, secrets) {
-            None => None,
-            Some(SecretState::Found(credentials)) => Some(credentials.clone()),
+            None => Credentials::default(),
+            Some(SecretState::Found(credentials)) => credentials.clone(),
             Some(_) => continue,
         };
         let spec = specs.entry(key.clone()).or_insert_with(|| BranchSpec {
@@ -67,7 +67,6 @@ pub fn secret_of<'a>(
 pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
-    use crate::git::spec::BasicAuth;
     use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
@@ -114,15 +113,15 @@ pub(super) mod tests {
     #[test]
     fn targets_of_one_branch_share_a_worker() {
         let mut snapshot = mk_snapshot();
-        let login = BasicAuth { username: "u".into(), password: "p".into() };
+        let login = Credentials::basic("u", "p");
         snapshot.secrets.insert(NamespacedName::new("ns", "login"), SecretState::Found(login.clone()));
         let mut specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
         specs.sort_by_key(|spec| spec.targets.len());
         let [closed, open] = specs.as_slice() else { panic!("{specs:?}") };
         assert_eq!(open.targets.values().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!((&open.credentials, &open.committer), (&None, &operator()));
+        assert_eq!((&open.credentials, &open.committer), (&Credentials::default(), &operator()));
         assert_eq!(open.push, PushPolicy { interval: Duration::from_secs(60), max_commits: 20 });
-        assert_eq!(closed.credentials, Some(login));
+        assert_eq!(closed.credentials, login);
         assert_eq!(closed.committer, Identity { name: "Bot".into(), email: "bot@example.com".into() });
         assert_eq!(closed.push, PushPolicy { interval: Duration::from_secs(5), max_commits: 7 });
         assert_eq!(&*closed.key.provider_uid, "closed");

@@ -186,7 +186,7 @@ fn rule(verdict: &Verdict) -> Ready {
 mod tests {
     use super::super::branches::tests::{mk, mk_compiled, mk_snapshot};
     use super::*;
-    use crate::git::spec::BasicAuth;
+    use crate::git::spec::Credentials;
     use crate::git::status::RemoteFailure;
     use crate::git::status::TargetStatus;
     use crate::resource::Oid;
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_provider_is_ready_with_its_credentials() {
-        let found = SecretState::Found(BasicAuth { username: "u".into(), password: "hunter2".into() });
+        let found = SecretState::Found(Credentials::basic("u", "hunter2"));
         let table: [(SecretState, Said, Said, &str); 5] = [
             (found, ("True", "Ready"), ("Unknown", "Validating"), ""),
             (SecretState::Pending, ("Unknown", "Validating"), ("Unknown", "Validating"), "Secret ns/login"),

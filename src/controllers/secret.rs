@@ -1,6 +1,6 @@
 //! Credentials: what is read of a Secret, and how it is watched.
 
-use crate::git::spec::BasicAuth;
+use crate::git::spec::Credentials;
 use crate::resource::NamespacedName;
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures::{StreamExt as _, future};
@@ -22,7 +22,7 @@ pub enum SecretState {
     /// It holds no credentials: what is wrong.
     Invalid(&'static str),
     /// What it holds.
-    Found(BasicAuth),
+    Found(Credentials),
 }
 
 impl From<Option<&Secret>> for SecretState {
@@ -37,7 +37,7 @@ impl From<Option<&Secret>> for SecretState {
             (None, _) => Self::Invalid("it has no key username"),
             (_, None) => Self::Invalid("it has no key password"),
             (Some(Ok(username)), Some(Ok(password))) if is_clean(&username) && is_clean(&password) => {
-                Self::Found(BasicAuth { username, password })
+                Self::Found(Credentials::basic(username, password))
             }
             _ => Self::Invalid("username and password must be text in UTF-8, not empty, without control characters"),
         }
@@ -159,9 +159,7 @@ mod tests {
 
     #[test]
     fn credentials_are_read_or_it_is_said_what_is_wrong() {
-        let found = |username: &str, password: &str| {
-            SecretState::Found(BasicAuth { username: username.into(), password: password.into() })
-        };
+        let found = |username: &str, password: &str| SecretState::Found(Credentials::basic(username, password));
         let unusable = "username and password must be text in UTF-8, not empty, without control characters";
         let table: &[(&[(&str, &[u8])], SecretState)] = &[
             (&[("username", b"bot"), ("password", b"p:w")], found("bot", "p:w")),

@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn a_provider_is_checked_without_the_schemas_help() {
         let table = [
-            (json!({"url": "ssh://x/y"}), "spec.url"),
+            (json!({"url": "ftp://x/y"}), "spec.url"),
+            (json!({"url": "ssh://git:secret@example.com/y"}), "password"),
             (json!({"url": "http://example.com/y"}), "--allow-insecure-transports"),
             (json!({"url": "https://a:b@example.com/y"}), "password"),
             (json!({"allowedBranches": []}), "spec.allowedBranches"),

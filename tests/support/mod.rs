@@ -1,5 +1,5 @@
 //! The real parts that the tests and the benchmark run against, all on loopback and all gone afterwards:
-//! a Kubernetes control plane, a smart-HTTP Git remote, and processes that cannot outlive us.
+//! a Kubernetes control plane, Git remotes over smart HTTP and SSH, and processes that cannot outlive us.
 
 // Compiled into the integration binary and into examples; each uses a part of it.
 #![allow(dead_code)]
@@ -7,6 +7,7 @@
 pub(crate) mod certificates;
 pub(crate) mod control_plane;
 pub(crate) mod denier;
+pub(crate) mod engine;
 pub(crate) mod git_cgi;
 pub(crate) mod git_server;
 pub(crate) mod operator;
@@ -15,3 +16,4 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod remote_repo;
 pub(crate) mod scratch;
+pub(crate) mod sshd;

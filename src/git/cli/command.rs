@@ -28,7 +28,7 @@ const PASSED_ON: [&str; 14] = [
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 17] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
@@ -37,6 +37,7 @@ const CONFIG: [(&str, &str); 16] = [
     ("credential.helper", ""),
     ("protocol.allow", "never"),
     ("protocol.https.allow", "always"),
+    ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
     // A connection that moves less than this for so long is taken for dead.

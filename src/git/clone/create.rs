@@ -5,7 +5,7 @@ use super::place::{self, git_dir};
 use super::policy::Filter;
 use super::{BranchClone, READS};
 use crate::git::cli::GitError;
-use crate::git::spec::BasicAuth;
+use crate::git::spec::Credentials;
 use crate::resource::Oid;
 use crate::resource::oid::ObjectFormat;
 
@@ -17,24 +17,24 @@ const NOT_FILTERED: &str = "filtering not recognized by server";
 
 impl BranchClone {
     /// A clone of what the remote has now, in the folder beside. With `is_full` it has all of the history.
-    pub(super) async fn create(&self, is_full: bool, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
+    pub(super) async fn create(&self, is_full: bool, credentials: &Credentials) -> Result<Self, GitError> {
         let failed = |source| Self::io("init", source);
         let mut next = Self { directory: self.place.next.clone(), work_tree: None, ..self.clone() };
         next.marker = Marker::new(&next.key.url, &next.policy);
         next.marker.is_full |= is_full;
         place::remove(&next.directory).map_err(failed)?;
         std::fs::create_dir_all(next.git_dir()).map_err(failed)?;
-        let advertised = next.advertised(auth).await?;
+        let advertised = next.advertised(credentials).await?;
         let tip = advertised.branch.or(advertised.head);
         next.marker.format = match tip {
             Some(oid) if oid.to_string().len() == 64 => ObjectFormat::Sha256,
             Some(_) => ObjectFormat::Sha1,
-            None => next.format_of_empty_remote(auth).await?,
+            None => next.format_of_empty_remote(credentials).await?,
         };
         next.initialise().await?;
         if let Some(tip) = tip {
             let start = if advertised.branch.is_some() { next.key.branch.to_ref() } else { "HEAD".to_owned() };
-            next.fill(&start, auth).await?;
+            next.fill(&start, credentials).await?;
             // The remote may have moved since it was asked: what was fetched counts.
             let tip = next.resolve(&next.tracking()).await?.unwrap_or(tip);
             next.set_refs(tip, Some(tip)).await?;
@@ -59,11 +59,11 @@ impl BranchClone {
     }
 
     /// Fetches `start`, shallow and without what is filtered out if the remote can do that.
-    async fn fill(&mut self, start: &str, auth: Option<&BasicAuth>) -> Result<(), GitError> {
+    async fn fill(&mut self, start: &str, credentials: &Credentials) -> Result<(), GitError> {
         let refspec = format!("+{start}:{}", self.tracking());
         let (depth, filter) = (self.policy.depth.to_string(), self.policy.filter);
         let fetched = self
-            .remote_command("fetch", auth, |fetch| {
+            .remote_command("fetch", credentials, |fetch| {
                 let mut fetch = fetch.flag("--no-tags");
                 if !self.marker.is_full {
                     fetch = fetch.value("--depth", &depth);
@@ -80,7 +80,7 @@ impl BranchClone {
             self.marker.is_full = true;
             self.configure()?;
             let whole =
-                self.remote_command("fetch", auth, |fetch| fetch.flag("--no-tags").operand("origin").operand(refspec));
+                self.remote_command("fetch", credentials, |fetch| fetch.flag("--no-tags").operand("origin").operand(refspec));
             return whole.await?.success().map(drop);
         }
         let fetched = fetched.success()?;
@@ -91,9 +91,9 @@ impl BranchClone {
     }
 
     /// A remote without commits names no object whose id would tell; what it offers in the exchange before does.
-    async fn format_of_empty_remote(&self, auth: Option<&BasicAuth>) -> Result<ObjectFormat, GitError> {
+    async fn format_of_empty_remote(&self, credentials: &Credentials) -> Result<ObjectFormat, GitError> {
         let url = self.key.url.as_str();
-        let asked = self.remote_command("ls-remote", auth, |command| command.trace_packets().operand(url)).await?;
+        let asked = self.remote_command("ls-remote", credentials, |command| command.trace_packets().operand(url)).await?;
         let offers = |line: &str| line.contains("ls-remote<") && line.contains("object-format=sha256");
         Ok(if asked.stderr.lines().any(offers) { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })
     }

@@ -21,7 +21,7 @@ use super::commit::Commit;
 use super::fast_import;
 use super::journal;
 use super::places::Places;
-use super::spec::BasicAuth;
+use super::spec::Credentials;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, BranchKey, Oid};
@@ -85,7 +85,7 @@ impl BranchClone {
         policy: ClonePolicy,
         key: &BranchKey,
         opening: Opening,
-        auth: Option<&BasicAuth>,
+        credentials: &Credentials,
     ) -> Result<Opened, GitError> {
         let place = Place::of(&places.work_dir, key);
         place.settle().map_err(|source| Self::io("open", source))?;
@@ -104,17 +104,17 @@ impl BranchClone {
         let is_new = match found {
             None if clone.git_dir().is_dir() => {
                 tracing::warn!(branch = %key, directory = %clone.directory.display(), "The clone is not complete: it is made anew");
-                clone = clone.remake(is_full, auth).await?;
+                clone = clone.remake(is_full, credentials).await?;
                 true
             }
             None => {
-                clone = clone.create(is_full, auth).await?.publish(false)?;
+                clone = clone.create(is_full, credentials).await?.publish(false)?;
                 true
             }
             Some(marker) => match clone.reason_to_remake(&marker, opening).await? {
                 Some(reason) => {
                     tracing::warn!(branch = %key, reason, "The clone is made anew");
-                    clone = clone.remake(is_full, auth).await?;
+                    clone = clone.remake(is_full, credentials).await?;
                     true
                 }
                 None => false,

@@ -4,7 +4,7 @@ use super::{BASE, BranchClone, READS};
 use crate::git::cli::GitError;
 use crate::git::commit::{Commit, FileChange};
 use crate::git::journal;
-use crate::git::spec::BasicAuth;
+use crate::git::spec::Credentials;
 use crate::resource::Oid;
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,8 +14,8 @@ const TRIED: usize = 200;
 impl BranchClone {
     /// Makes the clone anew from the remote, with as much of the journal as can be read on top. What cannot be rescued
     /// stays beside, for people.
-    pub(super) async fn remake(&self, is_full: bool, auth: Option<&BasicAuth>) -> Result<Self, GitError> {
-        let next = self.create(is_full, auth).await?;
+    pub(super) async fn remake(&self, is_full: bool, credentials: &Credentials) -> Result<Self, GitError> {
+        let next = self.create(is_full, credentials).await?;
         // What the old one holds is told by files that can be written anew.
         let rescued = match self.configure() {
             Ok(()) => self.rescue_into(&next).await,

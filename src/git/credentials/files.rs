@@ -1,7 +1,7 @@
 //! Handing credentials to git without showing them: a file that only we can read, removed after the command.
 
-use super::cli::GitCommand;
-use super::spec::BasicAuth;
+use super::kinds::{Authentication, Credentials};
+use crate::git::cli::GitCommand;
 use crate::resource::RepoUrl;
 use crate::resource::url::Scheme;
 use std::io::Write as _;
@@ -13,16 +13,19 @@ use tempfile::NamedTempFile;
 pub struct CredentialFile(Option<NamedTempFile>);
 
 impl CredentialFile {
-    /// Writes `auth` for `url` into `directory`, which is private to this process.
+    /// Writes what `credentials` has for `url` into `directory`, which is private to this process.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(auth: Option<&BasicAuth>, url: &RepoUrl, directory: &Path) -> std::io::Result<Self> {
-        let (Some(auth), Scheme::Https | Scheme::Http) = (auth, url.scheme()) else { return Ok(Self(None)) };
+    pub fn write(credentials: &Credentials, url: &RepoUrl, directory: &Path) -> std::io::Result<Self> {
+        let (Authentication::Basic(auth), Scheme::Https | Scheme::Http) = (&credentials.authentication, url.scheme())
+        else {
+            return Ok(Self(None));
+        };
         // The file is made with mode 0600 and is removed on drop.
         let mut file = tempfile::Builder::new().tempfile_in(directory)?;
         let scheme = if url.scheme() == Scheme::Https { "https" } else { "http" };
-        let (user, password) = (percent_encode(&auth.username), percent_encode(&auth.password));
+        let (user, password) = (percent_encode(auth.username.expose()), percent_encode(auth.password.expose()));
         writeln!(file, "{scheme}://{user}:{password}@{}", url.authority())?;
         file.flush()?;
         Ok(Self(Some(file)))
@@ -63,8 +66,8 @@ mod tests {
     fn the_file_is_private_escaped_and_goes_away() {
         use std::os::unix::fs::PermissionsExt as _;
         let url = RepoUrl::parse("https://git.example.com:8443/r", false).unwrap();
-        let auth = BasicAuth { username: "a@b".into(), password: "p:/\n'x".into() };
-        let file = CredentialFile::write(Some(&auth), &url, Path::new("/tmp")).unwrap();
+        let auth = Credentials::basic("a@b", "p:/\n'x");
+        let file = CredentialFile::write(&auth, &url, Path::new("/tmp")).unwrap();
         let path = file.0.as_ref().unwrap().path().to_owned();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "https://a%40b:p%3A%2F%0A%27x@git.example.com:8443\n");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

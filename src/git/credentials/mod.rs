@@ -1,0 +1,11 @@
+//! Credentials, and how they get to git without being shown: never in argv, in a URL or on a disk.
+
+mod files;
+mod github_app;
+mod hidden;
+mod kinds;
+
+pub use files::CredentialFile;
+pub use github_app::GithubApp;
+pub use hidden::Hidden;
+pub use kinds::{Authentication, BasicAuth, ClientCertificate, Credentials, SshKey, Tls};
