@@ -79,8 +79,9 @@ impl BranchClone {
             tracing::info!(branch = %self.key, "The remote offers whole histories only: all of it is fetched");
             self.marker.is_full = true;
             self.configure()?;
-            let whole =
-                self.remote_command("fetch", credentials, |fetch| fetch.flag("--no-tags").operand("origin").operand(refspec));
+            let whole = self.remote_command("fetch", credentials, |fetch| {
+                fetch.flag("--no-tags").operand("origin").operand(refspec)
+            });
             return whole.await?.success().map(drop);
         }
         let fetched = fetched.success()?;
@@ -93,7 +94,8 @@ impl BranchClone {
     /// A remote without commits names no object whose id would tell; what it offers in the exchange before does.
     async fn format_of_empty_remote(&self, credentials: &Credentials) -> Result<ObjectFormat, GitError> {
         let url = self.key.url.as_str();
-        let asked = self.remote_command("ls-remote", credentials, |command| command.trace_packets().operand(url)).await?;
+        let asked =
+            self.remote_command("ls-remote", credentials, |command| command.trace_packets().operand(url)).await?;
         let offers = |line: &str| line.contains("ls-remote<") && line.contains("object-format=sha256");
         Ok(if asked.stderr.lines().any(offers) { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })
     }

@@ -130,14 +130,8 @@ async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mu
             () = channels.mailbox.closed() => return None,
         }
         let spec = channels.spec.borrow_and_update().clone();
-        let opens = BranchClone::open(
-            &settings.git,
-            &settings.places,
-            settings.clones,
-            &spec.key,
-            opening,
-            &spec.credentials,
-        );
+        let opens =
+            BranchClone::open(&settings.git, &settings.places, settings.clones, &spec.key, opening, &spec.credentials);
         let error = tokio::select! {
             opened = opens => match opened {
                 Ok(opened) => return Some(opened),
