@@ -134,9 +134,8 @@ impl Run {
     /// Notes what has reached the journal.
     fn read_journal(&mut self) {
         let Some(clone) = clones(self.work_dir.path()).pop() else { return };
-        let log = |range: &[&str]| {
-            git_command().arg("--git-dir").arg(&clone).args(["log", "--format=%B%x00"]).args(range).output()
-        };
+        let log =
+            |range: &[&str]| git_command().arg("-C").arg(&clone).args(["log", "--format=%B%x00"]).args(range).output();
         let read = log(&["refs/heads/main", "^refs/reverser/base"]).unwrap();
         // Before anything was pushed there is no base; before the clone is complete there is nothing.
         let read = if read.status.success() { read } else { log(&["refs/heads/main"]).unwrap() };
