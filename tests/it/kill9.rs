@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Changes between two kills.
-const CHANGES: usize = 3;
+const CHANGES: usize = 2;
 const OBJECTS: usize = 12;
 /// A busy machine may take long to start the operator.
 const PATIENT: Duration = Duration::from_secs(90);
@@ -83,6 +83,7 @@ impl Run {
     }
 
     async fn kill_the_operator(&mut self) {
+        self.change_some().await;
         if self.random.usize(..3) > 0 {
             let operator = &self.operator;
             eventually(PATIENT, "the operator to commit something", async || {
@@ -93,7 +94,6 @@ impl Run {
             self.change_some().await;
             self.some_time(400).await;
         } else {
-            self.change_some().await;
             self.some_time(3_000).await;
         }
         // Killed as a process; its git processes are in groups of their own and live on for a moment.
