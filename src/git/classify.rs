@@ -157,10 +157,17 @@ pub fn failure(class: Class, detail: &str) -> RemoteFailure {
     RemoteFailure { reason: class.reason(), message: format!("{} ({})", class.advice(), printable(detail)) }
 }
 
+/// What either side says about the other when it ends: what it had died of is said before that, if at all.
+const AFTERMATH: [&str; 4] =
+    ["the remote end hung up unexpectedly", "early EOF", "unexpected disconnect", "failed to push some refs"];
+
 fn last_words(diagnosis: &str) -> Option<String> {
     let lines = || diagnosis.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().rfind(|line| line.starts_with("fatal: ")).or_else(|| lines().next_back())?;
-    Some(line.trim_start_matches("fatal: ").to_owned())
+    let is_cause = |line: &str| !AFTERMATH.iter().any(|aftermath| line.contains(aftermath));
+    let line = lines().rfind(|line| line.starts_with("fatal: ") && is_cause(line));
+    let line = line.or_else(|| lines().rfind(|line| line.starts_with("error: ") && is_cause(line)));
+    let line = line.or_else(|| lines().rfind(|line| line.starts_with("fatal: "))).or_else(|| lines().next_back())?;
+    Some(line.trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned())
 }
 
 /// Text of a server on one line, without control characters, cut to 300 characters.
@@ -204,6 +211,26 @@ mod tests {
         for (diagnosis, class) in table {
             assert_eq!(Class::of_diagnosis(diagnosis), class, "{diagnosis}");
         }
+    }
+
+    #[test]
+    fn the_cause_is_told_and_not_the_aftermath() {
+        let cause = "fatal: could not fetch 0123 from promisor remote";
+        let diagnosis = format!(
+            "{cause}\nsend-pack: unexpected disconnect while reading sideband packet\nfatal: the remote end hung up unexpectedly\nerror: failed to push some refs to 'https://h/r'\n"
+        );
+        assert_eq!(last_words(&diagnosis).as_deref(), cause.strip_prefix("fatal: "));
+        assert_eq!(
+            last_words(
+                "error: RPC failed; curl 52 Empty reply from server\nfatal: the remote end hung up unexpectedly\n"
+            )
+            .as_deref(),
+            Some("RPC failed; curl 52 Empty reply from server")
+        );
+        assert_eq!(
+            last_words("fatal: the remote end hung up unexpectedly\n").as_deref(),
+            Some("the remote end hung up unexpectedly")
+        );
     }
 
     #[test]

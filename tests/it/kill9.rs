@@ -155,7 +155,27 @@ impl Run {
             Ok(Some(()))
         })
         .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", self.operator.log()));
+        .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.operator.log(), self.diagnosis()));
+    }
+
+    /// What git itself says about the clone.
+    fn diagnosis(&self) -> String {
+        let url = self.mirror.repo.authenticated_url();
+        let commands: [&[&str]; 4] = [
+            &["fsck", "--connectivity-only"],
+            &["for-each-ref"],
+            &["log", "--oneline", "--all", "--graph", "-30"],
+            &["push", "--porcelain", url, "refs/heads/main:refs/heads/diagnosis"],
+        ];
+        let mut said = String::new();
+        for clone in clones(self.work_dir.path()) {
+            for arguments in commands {
+                let output = git_command().arg("-C").arg(&clone).args(arguments).output().unwrap();
+                let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+                said.push_str(&format!("git {arguments:?}: {}\n{stdout}{stderr}\n", output.status));
+            }
+        }
+        said
     }
 
     fn check(&self) {

@@ -95,7 +95,9 @@ impl BranchClone {
         let refspec = format!("{tip}:{}", self.key.branch.to_ref());
         let result = self
             .remote_command("push", credentials, |push| {
-                push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
+                // A thin pack is made against the files' old content, which would be fetched for that.
+                let push = push.flag("--porcelain").flag("--no-thin").flag("--no-verify").flag("--no-follow-tags");
+                push.operand("origin").operand(refspec)
             })
             .await;
         PushOutcome::of(result)
