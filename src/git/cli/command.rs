@@ -60,6 +60,7 @@ pub struct Git {
     executable: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     insecure_transports: bool,
+    known_hosts: Option<PathBuf>,
 }
 
 impl Git {
@@ -71,13 +72,25 @@ impl Git {
         let executable = which::which("git").map_err(|_| GitError::NotInstalled)?;
         let environment =
             PASSED_ON.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))).collect();
-        let git = Self { executable, environment, insecure_transports };
+        let git = Self { executable, environment, insecure_transports, known_hosts: None };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
             Some(version) if version >= Version::OLDEST => Ok(git),
             Some(version) => Err(GitError::TooOld { found: version, oldest: Version::OLDEST }),
             None => Err(GitError::Unreadable { command: "version".into(), answer: answer.text() }),
         }
+    }
+
+    /// The same git, which knows SSH servers by this file too; it is read anew for each command.
+    #[must_use]
+    pub fn with_known_hosts(self, known_hosts: Option<PathBuf>) -> Self {
+        Self { known_hosts, ..self }
+    }
+
+    /// The operator's file of SSH servers and their keys.
+    #[must_use]
+    pub fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
     }
 
     /// A command in the repository at `git_dir`.

@@ -107,8 +107,7 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let file = CredentialFile::write(credentials, &self.key.url, &self.secrets)
-            .map_err(|source| Self::io(subcommand, source))?;
+        let file = CredentialFile::write(&self.git, credentials, &self.key.url, &self.secrets)?;
         arguments(file.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
     }
 }

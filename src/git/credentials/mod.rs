@@ -4,8 +4,12 @@ mod files;
 mod github_app;
 mod hidden;
 mod kinds;
+mod known_hosts;
+mod private_key;
+mod ssh;
 
 pub use files::CredentialFile;
 pub use github_app::GithubApp;
 pub use hidden::Hidden;
 pub use kinds::{Authentication, BasicAuth, ClientCertificate, Credentials, SshKey, Tls};
+pub use private_key::{BadKey, OpenKey};
