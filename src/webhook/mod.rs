@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod certificates;
+pub mod configuration;
 mod connection;
 pub mod server;
 #[cfg(test)]
@@ -13,4 +14,5 @@ mod server_tests;
 
 pub use admission::{Decoded, MalformedReview, decode};
 pub use certificates::{CertificateError, Serving, issue};
+pub use configuration::{Endpoint, Registration};
 pub use server::{Limits, serve};
