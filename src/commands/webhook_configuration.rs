@@ -1,7 +1,8 @@
 //! `gitops-reverser webhook-configuration`: prints the ValidatingWebhookConfiguration.
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::rules::{self, Compiled, compile};
+use crate::resource::HostPolicy;
+use crate::rules::{self, Compiled, Policy, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
 use kube::api::ListParams;
@@ -66,6 +67,7 @@ pub async fn print(
 async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
     let client = Client::try_from(kube::Config::infer().await?)?;
     let catalog = discovery::discover(&client).await?;
+    let hosts = HostPolicy { allow_insecure: true, ..HostPolicy::default() };
     let Compiled { set, .. } = compile(&rules::Inputs {
         providers: &list::<GitProvider>(&client).await?,
         targets: &list::<GitTarget>(&client).await?,
@@ -73,7 +75,7 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
-        allow_insecure: true,
+        policy: &Policy { hosts, ..Policy::default() },
         ready: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))

@@ -3,6 +3,8 @@
 //! Exit codes and porcelain reasons are looked at first (see [`super::push`]); the text is the last resort. The
 //! patterns are what the real git writes with `LC_ALL=C`.
 
+mod ssh;
+
 use super::cli::{GitError, Output};
 use super::status::RemoteFailure;
 
@@ -27,13 +29,12 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 43] = [
+const PATTERNS: [(&str, Class); 41] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
     ("The requested URL returned error: 401", Class::Auth),
     ("The requested URL returned error: 403", Class::Auth),
-    ("Permission denied (publickey", Class::Auth),
     ("returned error: 404", Class::NotFound),
     ("' not found", Class::NotFound),
     ("does not appear to be a git repository", Class::NotFound),
@@ -64,7 +65,6 @@ const PATTERNS: [(&str, Class); 43] = [
     ("SSL certificate problem", Class::Config),
     ("gnutls_handshake() failed", Class::Config),
     ("is this a git repository?", Class::Config),
-    ("Host key verification failed", Class::Config),
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
@@ -79,8 +79,9 @@ impl Class {
     pub fn of(error: &GitError) -> Self {
         match error {
             GitError::Timeout { .. } => Self::Transient,
+            GitError::UnknownHost(_) => Self::Config,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
-            GitError::Access { source, .. } => source.class(),
+            GitError::Access(error) => error.class(),
             _ => Self::Bug,
         }
     }
@@ -92,6 +93,9 @@ impl Class {
     }
 
     fn of_diagnosis(diagnosis: &str) -> Self {
+        if let Some(cause) = ssh::Cause::of(diagnosis) {
+            return cause.class();
+        }
         PATTERNS.iter().find(|(pattern, _)| diagnosis.contains(pattern)).map_or(Self::Bug, |(_, class)| *class)
     }
 
@@ -135,18 +139,36 @@ pub fn describe(error: &GitError) -> RemoteFailure {
         GitError::Failed { diagnosis, .. } => last_words(diagnosis).unwrap_or_else(|| error.to_string()),
         _ => error.to_string(),
     };
-    failure(Class::of(error), &detail)
+    let cause = match error {
+        GitError::UnknownHost(_) => Some(ssh::Cause::HostUnknown),
+        GitError::Failed { diagnosis, .. } => ssh::Cause::of(diagnosis),
+        _ => None,
+    };
+    match cause {
+        Some(cause) => told(cause.class(), cause.advice(), &detail),
+        None => failure(Class::of(error), &detail),
+    }
 }
 
 /// A failure of `class`, with what git or the server said.
 #[must_use]
 pub fn failure(class: Class, detail: &str) -> RemoteFailure {
-    RemoteFailure { reason: class.reason(), message: format!("{} ({})", class.advice(), printable(detail)) }
+    told(class, class.advice(), detail)
+}
+
+fn told(class: Class, advice: &str, detail: &str) -> RemoteFailure {
+    RemoteFailure { reason: class.reason(), message: format!("{advice} ({})", printable(detail)) }
 }
 
 fn last_words(diagnosis: &str) -> Option<String> {
-    let lines = || diagnosis.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().rfind(|line| line.starts_with("fatal: ")).or_else(|| lines().next_back())?;
+    let lines: Vec<&str> = diagnosis.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let fatal = lines.iter().rposition(|line| line.starts_with("fatal: "));
+    let line = match fatal {
+        // Over SSH git says no more than this; what ssh or the server said stands before it.
+        Some(at) if at > 0 && lines[at].contains("Could not read from remote repository") => lines[at - 1],
+        Some(at) => lines[at],
+        None => lines.last()?,
+    };
     Some(line.trim_start_matches("fatal: ").to_owned())
 }
 

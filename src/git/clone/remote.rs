@@ -109,10 +109,7 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let insecure = self.git.allows_insecure();
-        let access = Access::prepare(credentials, &self.key.url, &self.secrets, insecure, Timestamp::now())
-            .await
-            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
+        let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
         let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
