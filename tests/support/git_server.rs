@@ -28,6 +28,7 @@ use super::scratch::ScratchDir;
 
 const USER: &str = "git";
 const PASSWORD: &str = "loopback-only";
+const TOKEN: &str = "loopback-token";
 
 /// A way for the server to fail until told otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,16 @@ impl GitServer {
     /// The password of [`GitServer::user`].
     pub(crate) fn password(&self) -> &'static str {
         PASSWORD
+    }
+
+    /// A token that opens everything too: as a bearer, or as the password of `x-access-token`.
+    pub(crate) fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Creates the empty bare repository `<name>.git` whose first branch is `main`. Panics when git fails.
@@ -171,8 +182,11 @@ async fn answer_or_500(root: &Path, request: Request<Incoming>) -> io::Result<Re
 }
 
 fn authenticated(request: &Request<Incoming>) -> bool {
-    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
-    request.headers().get(AUTHORIZATION).is_some_and(|value| value.as_bytes() == expected.as_bytes())
+    let basic = |login: String| format!("Basic {}", BASE64_STANDARD.encode(login));
+    let accepted =
+        [basic(format!("{USER}:{PASSWORD}")), basic(format!("x-access-token:{TOKEN}")), format!("Bearer {TOKEN}")];
+    let shown = request.headers().get(AUTHORIZATION);
+    shown.is_some_and(|value| accepted.iter().any(|accepted| value.as_bytes() == accepted.as_bytes()))
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
