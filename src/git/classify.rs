@@ -29,7 +29,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 41] = [
+const PATTERNS: [(&str, Class); 44] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -64,6 +64,11 @@ const PATTERNS: [(&str, Class); 41] = [
     ("server certificate verification failed", Class::Config),
     ("SSL certificate problem", Class::Config),
     ("gnutls_handshake() failed", Class::Config),
+    // A server that wants a certificate of the client's, or another one.
+    ("A TLS fatal alert has been received", Class::Config),
+    ("alert certificate required", Class::Config),
+    // It closed the connection while that was being set up.
+    ("getpeername() failed", Class::Transient),
     ("is this a git repository?", Class::Config),
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
@@ -116,7 +121,7 @@ impl Class {
                 "The remote cannot be reached; it is tried again by itself. Check host name, network and proxy if it stays so"
             }
             Self::Auth => {
-                "The remote refuses the credentials; check username, password and their permission to write in the Secret of the GitProvider"
+                "The remote refuses the credentials; check the credentials in the Secret of the GitProvider, and that they may write"
             }
             Self::NotFound => {
                 "The remote has no such repository, or hides it from these credentials; check spec.url of the GitProvider"
@@ -208,6 +213,10 @@ mod tests {
             ("fatal: transport 'ext' not allowed", Class::Config),
             ("fatal: Unable to create '/x/refs/heads/main.lock': File exists.", Class::Corrupt),
             ("error: file write error: No space left on device", Class::Disk),
+            (
+                "fatal: unable to access 'https://127.0.0.1:1/r/': getpeername() failed with errno 107: Transport endpoint is not connected",
+                Class::Transient,
+            ),
             ("fatal: something new", Class::Bug),
         ];
         for (diagnosis, class) in table {

@@ -112,8 +112,11 @@ async fn a_client_certificate_is_shown_to_its_host() {
     };
     desk.open(&url, &shown(front.client().unwrap())).await.unwrap();
     let without = with_authority(Credentials::basic(server.user(), server.password()), front.authority());
-    assert_eq!(desk.refused(&url, &without).await, Class::Config);
-    assert_eq!(desk.refused(&url, &shown(stranger.client().unwrap())).await, Class::Config);
+    // Whether git reads the server's alert, or meets a closed connection, is a matter of timing.
+    for refused in [without, shown(stranger.client().unwrap())] {
+        let class = desk.refused(&url, &refused).await;
+        assert!(matches!(class, Class::Config | Class::Transient), "{class:?}");
+    }
 }
 
 #[tokio::test]
