@@ -19,3 +19,4 @@ pub(crate) mod remote_repo;
 pub(crate) mod scratch;
 pub(crate) mod sshd;
 pub(crate) mod tls_front;
+pub(crate) mod witness;

@@ -111,6 +111,7 @@ impl BranchClone {
     ) -> Result<Output, GitError> {
         let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
         let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
+        let output = access.redact(output);
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {

@@ -4,8 +4,9 @@
 use super::address::{self, Addresses};
 use super::error::AccessError;
 use super::kinds::{Authentication, BasicAuth, Credentials, Tls};
+use super::redaction::{Redaction, percent_encode};
 use super::ssh::SshFiles;
-use crate::git::cli::{Git, GitCommand, GitError};
+use crate::git::cli::{Git, GitCommand, GitError, Output};
 use crate::resource::RepoUrl;
 use crate::resource::url::Scheme;
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ pub struct Access {
     settings: Vec<(String, String)>,
     ambient: bool,
     ssh: Option<SshFiles>,
+    redaction: Redaction,
 }
 
 impl Access {
@@ -41,7 +43,8 @@ impl Access {
         let private = Permissions::from_mode(0o700);
         let files = tempfile::Builder::new().prefix("access-").permissions(private).tempdir_in(directory);
         let files = files.map_err(AccessError::Files)?;
-        let mut access = Self { files, settings: Vec::new(), ambient: false, ssh: None };
+        let mut access =
+            Self { files, settings: Vec::new(), ambient: false, ssh: None, redaction: Redaction::default() };
         let over_http = matches!(url.scheme(), Scheme::Https | Scheme::Http);
         if over_http && !allow_insecure && address::proxy(url).is_none() {
             let addresses = Addresses::look_up(url.host(), url.effective_port()).await?;
@@ -77,7 +80,19 @@ impl Access {
         self.settings.iter().fold(command, |command, (key, value)| command.config(key, value))
     }
 
+    /// What the command left, without the secrets that a server may have repeated. Objects of the repository stay as they
+    /// are.
+    #[must_use]
+    pub fn redact(&self, output: Output) -> Output {
+        let stdout = match output.command {
+            "cat-file" => output.stdout,
+            _ => self.redaction.redact(&String::from_utf8_lossy(&output.stdout)).into_bytes(),
+        };
+        Output { stdout, stderr: self.redaction.redact(&output.stderr), ..output }
+    }
+
     fn basic(&mut self, login: &BasicAuth, url: &RepoUrl) -> Result<(), AccessError> {
+        self.redaction.add_login(login.username.expose(), login.password.expose());
         let (user, password) = (percent_encode(login.username.expose()), percent_encode(login.password.expose()));
         let line = format!("{}://{user}:{password}@{}\n", scheme(url), url.authority());
         // The shell that starts the helper sees the path: a quote cannot occur in a path of tempfile's making below a
@@ -89,6 +104,7 @@ impl Access {
 
     /// A header that git sends without being asked; in a file, since settings of a command are in its environment.
     fn bearer(&mut self, token: &str, url: &RepoUrl) -> Result<(), AccessError> {
+        self.redaction.add(token);
         let token = token.replace('\\', "\\\\").replace('"', "\\\"");
         let section = format!("[http \"{}\"]\n\textraHeader = \"Authorization: Bearer {token}\"\n", site(url));
         let path = self.file("header", &section)?;
@@ -132,18 +148,6 @@ fn site(url: &RepoUrl) -> String {
 
 fn scheme(url: &RepoUrl) -> &'static str {
     if url.scheme() == Scheme::Https { "https" } else { "http" }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
