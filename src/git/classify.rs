@@ -7,6 +7,7 @@ mod ssh;
 
 use super::cli::{GitError, Output};
 use super::status::RemoteFailure;
+use std::io::ErrorKind;
 
 /// The class of a failure decides how it is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,14 @@ impl Class {
             GitError::UnknownHost(_) => Self::Config,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
             GitError::Access(error) => error.class(),
+            GitError::DiskLow { .. } => Self::Disk,
+            GitError::Damaged { .. } => Self::Corrupt,
+            GitError::Process { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Disk,
+                // Git itself was there at start: what is gone is the clone.
+                ErrorKind::NotFound => Self::Corrupt,
+                _ => Self::Bug,
+            },
             _ => Self::Bug,
         }
     }

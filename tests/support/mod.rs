@@ -12,6 +12,7 @@ pub(crate) mod git_cgi;
 pub(crate) mod git_server;
 pub(crate) mod github;
 pub(crate) mod operator;
+pub(crate) mod parrot;
 pub(crate) mod poll;
 pub(crate) mod ports;
 pub(crate) mod process;

@@ -10,8 +10,6 @@ use crate::resource::Oid;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -110,8 +108,11 @@ impl BranchClone {
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
         let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
-        let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
-        let output = access.redact(output);
+        let command = access
+            .apply(self.command(subcommand))
+            .remote(self.key.url.normalized())
+            .deadline(self.git.patience().transfer);
+        let output = access.redact(arguments(command).run().await?);
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {
