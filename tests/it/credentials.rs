@@ -6,7 +6,8 @@ use crate::support::scratch::ScratchDir;
 use crate::support::tls_front::TlsFront;
 use gitops_reverser::git::classify::Class;
 use gitops_reverser::git::cli::{Git, GitError};
-use gitops_reverser::git::clone::BranchClone;
+use gitops_reverser::git::clone::policy::ClonePolicy;
+use gitops_reverser::git::clone::{BranchClone, Opening};
 use gitops_reverser::git::credentials::{
     Access, Authentication, ClientCertificate, Credentials, GithubApp, Hidden, Tls,
 };
@@ -38,7 +39,9 @@ impl Desk {
             url: RepoUrl::parse(url, true).unwrap(),
             branch: BranchName::new("main").unwrap(),
         };
-        BranchClone::open(&self.git, &self.places, &key, credentials).await.map(|(clone, _)| clone)
+        let policy = ClonePolicy::default();
+        let opened = BranchClone::open(&self.git, &self.places, policy, &key, Opening::AsItIs, credentials).await;
+        opened.map(|opened| opened.clone)
     }
 
     /// The class of the failure that `credentials` meet.
