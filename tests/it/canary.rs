@@ -298,7 +298,7 @@ async fn no_credential_is_ever_shown() {
     stop.store(true, Ordering::SeqCst);
     let (shown, looks) = witness.join().unwrap();
     assert_eq!(shown, BTreeSet::new(), "arguments or environment of a process");
-    assert!(looks > 50, "git was seen {looks} times only");
+    assert!(looks > 10, "git was seen {looks} times only");
 
     for kinds in [KINDS, "events", "events.events.k8s.io"] {
         canaries.absent(kinds, &printed(&cluster, &[kinds]).await);
