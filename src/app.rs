@@ -12,13 +12,15 @@ use crate::commands::webhook_configuration::{self, Coverage};
 use crate::controllers::registration::{self, Ownership};
 use crate::controllers::{self, events};
 use crate::git::batch::BatchLimits;
-use crate::git::cli::Git;
+use crate::git::cli::{Git, ProcessLimits};
+use crate::git::clone::policy::ClonePolicy;
 use crate::git::message::Installation;
 use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
 use crate::git::spec::Identity;
 use crate::git::worker;
-use crate::rules::RuleSet;
+use crate::resource::{HostPattern, HostPolicy};
+use crate::rules::{Policy, RuleSet};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{admin, logging};
 use crate::watch::{discovery, plane};
@@ -154,7 +156,8 @@ struct Operator {
 
 impl Operator {
     async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
-        let git = Git::find(arguments.allow_insecure_transports).await?;
+        let limits = ProcessLimits::new(arguments.workers_max_global as usize, arguments.workers_max_per_repo as usize);
+        let git = Git::find(arguments.allow_insecure_transports).await?.with_limits(limits);
         let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
@@ -195,7 +198,7 @@ impl Operator {
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
-            allow_insecure: arguments.allow_insecure_transports,
+            policy: provider_policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
         let producers = vec![
@@ -277,6 +280,19 @@ async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) ->
     Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
 }
 
+fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
+    let named = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !name.is_empty()).cloned().collect() };
+    let mut ambient = named(&arguments.ambient_credentials_namespaces);
+    ambient.push(namespace.to_owned());
+    Policy {
+        hosts: HostPolicy {
+            allow_insecure: arguments.allow_insecure_transports,
+            allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
+        },
+        ambient_namespaces: ambient.into_iter().collect(),
+    }
+}
+
 fn worker_settings(
     arguments: &RunArguments,
     git: Git,
@@ -287,6 +303,12 @@ fn worker_settings(
         git,
         places,
         installation,
+        clones: ClonePolicy {
+            depth: arguments.clone_depth,
+            filter: arguments.clone_filter,
+            ttl: arguments.clone_ttl,
+            ..ClonePolicy::default()
+        },
         batch: BatchLimits {
             files: arguments.git_batch_max_files as usize,
             bytes: (arguments.git_batch_max_bytes_mib as usize) << 20,

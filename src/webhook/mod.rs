@@ -12,6 +12,7 @@ pub mod mounted;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+mod subresource;
 pub mod tls;
 
 pub use admission::{Decoded, MalformedReview, decode};

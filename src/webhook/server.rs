@@ -190,7 +190,7 @@ fn review(body: &[u8], desk: &Desk, segment: Option<&str>) -> Response {
     answer.extensions_mut().insert(AdmissionOutcome::Allowed);
     match decoded.record {
         Some(record) if desk.is_told(segment) => {
-            debug!(request = ?record.request_uid, user = ?record.user.name, operation = %record.operation, uid = ?record.uid, "Admission recorded");
+            debug!(request = ?record.request_uid, user = ?record.user.name, operation = %record.request.operation(), uid = ?record.uid, "Admission recorded");
             desk.index.insert(record, Instant::now());
         }
         Some(_) => debug!(request = ?decoded.response_uid, "Admission not recorded: it came by another path"),
