@@ -6,15 +6,18 @@
 mod bad_input;
 mod canary;
 mod credentials;
+mod git_argv;
 mod git_engine;
+mod git_faults;
 mod git_process;
 mod harness;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
+mod support;
 
 #[path = "../support/mod.rs"]
-mod support;

@@ -9,6 +9,7 @@ pub(crate) mod control_plane;
 pub(crate) mod denier;
 pub(crate) mod engine;
 pub(crate) mod git_cgi;
+pub(crate) mod git_recorder;
 pub(crate) mod git_server;
 pub(crate) mod github;
 pub(crate) mod operator;
