@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod canary;
+mod credentials;
 mod git_argv;
 mod git_engine;
 mod git_faults;
@@ -16,6 +18,6 @@ mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
+mod support;
 
 #[path = "../support/mod.rs"]
-mod support;
