@@ -18,6 +18,6 @@ mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
-mod support;
 
 #[path = "../support/mod.rs"]
+mod support;
