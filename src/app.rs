@@ -321,7 +321,11 @@ fn worker_settings(
 /// Lets the metrics tell of the admission records.
 fn observe(metrics: &Metrics, evidence: &Arc<Index>) {
     let (records, evictions) = (Arc::clone(evidence), Arc::clone(evidence));
-    metrics.observe_records(move || records.len() as u64, move || evictions.evictions());
+    let evicted = move || {
+        let evictions = evictions.evictions();
+        evictions.records + evictions.records_per_uid + evictions.bytes
+    };
+    metrics.observe_records(move || records.len() as u64, evicted);
 }
 
 /// Starts the server for metrics and probes; ready as soon as the first rules are known.
