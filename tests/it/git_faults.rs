@@ -26,7 +26,7 @@ struct Flow {
     server: GitServer,
     repo: RemoteRepo,
     engine: Engine,
-    _work_dir: ScratchDir,
+    work_dir: ScratchDir,
     /// How often each object was changed, and its value now.
     sent: BTreeMap<String, (usize, Option<String>)>,
     foreign: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ impl Flow {
         let engine = Engine::start_with(&work_dir, repo.url(), server.password(), SHORT).await;
         engine.ready().await;
         let foreign = [("README.md".to_owned(), "theirs\n".to_owned())].into();
-        let mut flow = Self { server, repo, engine, _work_dir: work_dir, sent: BTreeMap::new(), foreign, touches: 0 };
+        let mut flow = Self { server, repo, engine, work_dir, sent: BTreeMap::new(), foreign, touches: 0 };
         flow.write("first", "0");
         flow.complete().await;
         flow
@@ -242,14 +242,20 @@ async fn a_hook_that_refuses_is_quoted_and_asked_again() {
 }
 
 #[tokio::test]
-async fn a_branch_that_was_deleted_is_made_again() {
-    let mut flow = Flow::start("deleted").await;
+async fn a_clone_that_was_lost_is_made_anew_and_pushes_without_the_old_content() {
+    let mut flow = Flow::start("lost").await;
     flow.write_some();
     flow.complete().await;
-    flow.repo.git(&["update-ref", "-d", "refs/heads/main"]);
-    flow.write_some();
-    flow.complete().await;
-    flow.engine.stop().await;
+    let Flow { server, repo, engine, work_dir, .. } = flow;
+    engine.stop().await;
+    std::fs::remove_dir_all(work_dir.path().join("clones/repos")).unwrap();
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    mailbox.send(upsert("a", "after"));
+    mailbox.send(change("c", Content::Delete));
+    commits(&repo, 13).await;
+    assert_eq!(repo.read("main", &path("a")), content("after", "a"));
+    engine.stop().await;
 }
 
 #[tokio::test]
