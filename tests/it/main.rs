@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod git_clone;
 mod git_engine;
 mod git_process;
 mod harness;

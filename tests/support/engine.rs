@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::cli::{Git, ProcessLimits};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -66,6 +66,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        Self::start_with(work_dir, url, password, mk_policy(), ProcessLimits::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        limits: ProcessLimits,
+    ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -76,11 +86,10 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap(),
+            git: Git::find(true).await.unwrap().with_limits(limits),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
-            // The machine that runs the tests may be nearly full.
-            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
+            clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -131,6 +140,11 @@ impl Engine {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
     }
+}
+
+/// How the engine's clones are made. The machine that runs the tests may be nearly full.
+pub(crate) fn mk_policy() -> ClonePolicy {
+    ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() }
 }
 
 pub(crate) fn change(name: &str, content: Content) -> Change {
