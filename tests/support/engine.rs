@@ -1,0 +1,210 @@
+//! The git engine as an operator process has it, against one branch of a real remote, without a cluster.
+
+// A test that cannot go on has failed, and a panic says where.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::git_server::GitServer;
+use super::poll::eventually;
+use super::remote_repo::{RemoteRepo, git_command};
+use super::scratch::ScratchDir;
+use gitops_reverser::attribution::Verdict;
+use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
+use gitops_reverser::git::batch::BatchLimits;
+use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::mailbox::{Mailbox, Message};
+use gitops_reverser::git::message::Installation;
+use gitops_reverser::git::places::Places;
+use gitops_reverser::git::pool::{self, Pool};
+use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy};
+use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
+use gitops_reverser::git::worker::Settings;
+use gitops_reverser::resource::{
+    BaseFolder, BranchKey, BranchName, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId, ResourceType,
+    layout,
+};
+use gitops_reverser::sanitize::Manifest;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+pub(crate) fn target() -> NamespacedName {
+    NamespacedName::new("team", "mirror")
+}
+
+pub(crate) fn kind() -> Arc<ResourceType> {
+    Arc::new(ResourceType {
+        group: String::new(),
+        version: "v1".into(),
+        resource: "configmaps".into(),
+        kind: "ConfigMap".into(),
+        namespaced: true,
+    })
+}
+
+pub(crate) fn manifest(name: &str, value: &str) -> Manifest {
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: shop\ndata:\n  key: {value}\n"
+    );
+    Manifest::new(text.into_bytes())
+}
+
+pub(crate) fn path(name: &str) -> String {
+    format!("base/core/v1/configmaps/shop/{name}.yaml")
+}
+
+/// One engine with one branch, as an operator process has it.
+pub(crate) struct Engine {
+    pub(crate) pool: Arc<Pool>,
+    task: JoinHandle<Result<(), pool::WorkerFailed>>,
+    pub(crate) key: BranchKey,
+    pub(crate) resyncs: mpsc::UnboundedReceiver<Resync>,
+}
+
+impl Engine {
+    pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        gitops_reverser::telemetry::logging::init("info").ok();
+        let (resync, resyncs) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync);
+        let installation = Installation {
+            cluster_uid: "cluster".into(),
+            namespace: "reverser".into(),
+            name: "release".into(),
+            instance_id: "instance".into(),
+        };
+        let settings = Settings {
+            git: Git::find(true).await.unwrap(),
+            places: Places::take(&work_dir.path().join("clones")).unwrap(),
+            installation: Arc::new(installation),
+            batch: BatchLimits { files: 200, bytes: 1 << 20 },
+            push_spacing: Duration::ZERO,
+            push_ceiling: Duration::from_millis(100),
+        };
+        let task = tokio::spawn(pool::run(Arc::new(settings), starts));
+        let key = BranchKey {
+            provider: NamespacedName::new("team", "provider"),
+            provider_uid: "uid".into(),
+            url: RepoUrl::parse(url, true).unwrap(),
+            branch: BranchName::new("main").unwrap(),
+        };
+        let engine = Self { pool: Arc::new(pool), task, key, resyncs };
+        engine.pool.apply(vec![engine.spec(password)]);
+        engine
+    }
+
+    pub(crate) fn spec(&self, password: &str) -> BranchSpec {
+        BranchSpec {
+            key: self.key.clone(),
+            credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
+            committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
+            push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
+            targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> BranchStatus {
+        self.pool.statuses().remove(&self.key).unwrap()
+    }
+
+    pub(crate) async fn ready(&self) -> Arc<Mailbox> {
+        eventually(SOON, "the target to be ready", async || {
+            Ok(self.status().targets.get(&target()).filter(|target| target.state == TargetState::Ready).map(|_| ()))
+        })
+        .await
+        .unwrap();
+        self.pool.mailbox(&self.key).unwrap()
+    }
+
+    /// Ends as by a kill: without a word.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Leaves as on SIGTERM.
+    pub(crate) async fn stop(self) {
+        self.pool.close();
+        tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
+    }
+}
+
+pub(crate) fn change(name: &str, content: Content) -> Change {
+    let id = ResourceId { kind: kind(), name: ObjectName::new(Some("shop"), name) };
+    Change {
+        target: target(),
+        path: layout::manifest_path(&BaseFolder::new("base").unwrap(), &id).unwrap(),
+        id,
+        content,
+        operations: Operations::ALL,
+        version: ObjectVersion::default(),
+        verdict: Verdict::none(),
+    }
+}
+
+pub(crate) fn upsert(name: &str, value: &str) -> Change {
+    change(name, Content::Upsert(manifest(name, value)))
+}
+
+pub(crate) async fn seed(mailbox: &Mailbox, objects: &[(&str, &str)]) {
+    let scope = Arc::new(SeedScope {
+        target: target(),
+        folder: BaseFolder::new("base").unwrap(),
+        kind: kind(),
+        namespace: None,
+    });
+    mailbox.send_seed(Message::SeedBegin(Arc::clone(&scope))).await;
+    for (name, value) in objects {
+        let Change { path, operations, .. } = upsert(name, value);
+        let item = SeedItem { path, manifest: manifest(name, value), operations };
+        mailbox.send_seed(Message::SeedItem(Arc::clone(&scope), item)).await;
+    }
+    mailbox.send_seed(Message::SeedEnd(scope, true)).await;
+}
+
+pub(crate) async fn commits(repo: &RemoteRepo, count: usize) {
+    eventually(SOON, &format!("{count} commits on the remote"), async || {
+        let found = repo.head("main").map(|_| repo.log("main").len()).unwrap_or_default();
+        if found > count {
+            panic!("{found} commits instead of {count}: {:#?}", repo.log("main"));
+        }
+        Ok((found == count).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+pub(crate) fn content(value: &str, name: &str) -> Option<String> {
+    Some(String::from_utf8(manifest(name, value).bytes().to_vec()).unwrap())
+}
+
+pub(crate) async fn mk_remote(name: &str) -> (GitServer, RemoteRepo, ScratchDir) {
+    let server = GitServer::start().await.unwrap();
+    let repo = server.create_repo(name);
+    (server, repo, ScratchDir::new().unwrap())
+}
+
+/// Plain git in the engine's only clone.
+pub(crate) fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
+    let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
+    let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Waits until the status tells a failure of the remote that passes `check`.
+pub(crate) async fn failure(engine: &Engine, check: impl Fn(&RemoteFailure) -> bool) {
+    eventually(SOON, "the failure to be told", async || {
+        let told = matches!(&engine.status().remote, RemoteState::Failed(failure) if check(failure));
+        Ok(told.then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+pub(crate) async fn unpushed(engine: &Engine, count: usize) {
+    eventually(SOON, "commits in the journal", async || Ok((engine.status().unpushed == count).then_some(())))
+        .await
+        .unwrap();
+}
