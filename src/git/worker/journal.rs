@@ -1,6 +1,6 @@
 //! Making commits, and knowing what the branch holds.
 
-use super::Worker;
+use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
@@ -8,11 +8,25 @@ use crate::resource::BaseFolder;
 use std::time::Instant;
 
 impl Worker {
-    /// Makes commits of the open batch.
+    /// Makes commits of what is due; of everything when the worker leaves.
+    pub(super) async fn seal_due(&mut self) {
+        if self.leaving.is_some() {
+            self.seal().await;
+        } else if self.stage.close_due(Instant::now()) {
+            self.commit_batch().await;
+        }
+    }
+
+    /// Makes commits of everything that waits.
     pub(super) async fn seal(&mut self) {
+        self.stage.close_all(Instant::now());
+        self.commit_batch().await;
+    }
+
+    async fn commit_batch(&mut self) {
         self.store_blobs(true).await;
-        let mut commits = self.stage.take_commits();
-        self.settle_batch(&mut commits).await;
+        self.settle_batch().await;
+        let commits = self.stage.take_commits(now().seconds);
         if commits.is_empty() {
             return;
         }

@@ -215,7 +215,7 @@ impl Worker {
             self.repair().await;
         }
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
-            self.seal().await;
+            self.seal_due().await;
             self.use_remote_if_due();
         }
     }
@@ -246,7 +246,8 @@ impl Worker {
         self.seal().await;
         self.spec = self.channels.spec.borrow_and_update().clone();
         self.schedule.set_policy(self.spec.push, Instant::now());
-        self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
+        let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
+        self.stage.set_targets(targets, policies, committer);
         self.reload().await;
     }
 
