@@ -19,4 +19,3 @@ pub mod secret;
 pub mod status;
 
 pub use reconcile::{Context, Error, run};
-pub use registration::Registration;

@@ -4,7 +4,7 @@ use super::classify::Class;
 use super::cli::GitError;
 use super::clone::BranchClone;
 use super::push::PushOutcome;
-use super::spec::BasicAuth;
+use super::spec::Credentials;
 use crate::resource::Oid;
 use std::pin::Pin;
 
@@ -65,8 +65,8 @@ impl Remote {
 }
 
 /// Pushes `tip`, up to which the journal has `commits` commits.
-pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.push(tip, auth.as_ref()).await {
+pub async fn push(clone: BranchClone, tip: Oid, commits: usize, credentials: Credentials) -> RemoteResult {
+    match clone.push(tip, &credentials).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
@@ -78,8 +78,8 @@ pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<Bas
 }
 
 /// Fetches the branch.
-pub async fn fetch(clone: BranchClone, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.fetch(auth.as_ref()).await {
+pub async fn fetch(clone: BranchClone, credentials: Credentials) -> RemoteResult {
+    match clone.fetch(&credentials).await {
         Ok(tip) => RemoteResult::Fetched(tip),
         Err(error) => RemoteResult::Failed { error, may_have_landed: false },
     }

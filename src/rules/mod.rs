@@ -15,5 +15,5 @@ pub mod template;
 pub use catalog::Catalog;
 pub use commit_policy::{CommitPolicy, MessageTemplates};
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
-pub use provider::Repository;
+pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};

@@ -15,7 +15,7 @@ use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
-use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy};
+use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
 use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
@@ -23,6 +23,7 @@ use gitops_reverser::resource::{
     layout,
 };
 use gitops_reverser::sanitize::Manifest;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -97,10 +98,11 @@ impl Engine {
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
         BranchSpec {
             key: self.key.clone(),
-            credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
+            credentials: Credentials::basic("git", password),
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+            policies: BTreeMap::new(),
         }
     }
 

@@ -104,7 +104,7 @@ async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClo
     loop {
         let spec = channels.spec.borrow_and_update().clone();
         let error = tokio::select! {
-            opened = BranchClone::open(&settings.git, &settings.places, &spec.key, spec.credentials.as_ref()) => match opened {
+            opened = BranchClone::open(&settings.git, &settings.places, &spec.key, &spec.credentials) => match opened {
                 Ok(opened) => return Some(opened),
                 Err(error) => error,
             },
@@ -231,13 +231,13 @@ impl Worker {
         if !self.remote.is_idle() || self.remote_due(now).is_none_or(|due| due > now) {
             return;
         }
-        let (clone, auth) = (self.clone.clone(), self.spec.credentials.clone());
+        let (clone, credentials) = (self.clone.clone(), self.spec.credentials.clone());
         match self.tip {
             Some(tip) if !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
-                self.remote.start(remote::push(clone, tip, self.schedule.queued(), auth));
+                self.remote.start(remote::push(clone, tip, self.schedule.queued(), credentials));
             }
-            _ => self.remote.start(remote::fetch(clone, auth)),
+            _ => self.remote.start(remote::fetch(clone, credentials)),
         }
     }
 
