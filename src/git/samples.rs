@@ -1,9 +1,9 @@
 //! Values that the tests of several modules need.
 
-use crate::attribution::{Index, Limits, ObservedEvent, Record, Transition, User, Verdict};
+use crate::attribution::{Index, Limits, ObservedEvent, Propagation, Record, Request, Transition, User, Verdict};
 use crate::git::draft::Edit;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType};
+use crate::resource::{ObjectName, Oid, RepoPath, ResourceId, ResourceType};
 use crate::sanitize::Manifest;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +17,7 @@ pub(super) fn mk_verdict(users: &[&str], field_manager: &str) -> Verdict {
     for user in users {
         let record = Record {
             uid: "uid".into(),
-            operation: Operation::Delete,
-            old_resource_version: Some("1".into()),
-            content: None,
+            request: Request::Delete { base: "1".into(), propagation: Propagation::Background },
             user: User { name: (*user).to_owned() },
             field_manager: Some(field_manager.to_owned()),
             request_uid: (*user).to_owned(),
@@ -27,7 +25,8 @@ pub(super) fn mk_verdict(users: &[&str], field_manager: &str) -> Verdict {
         };
         index.insert(record, Instant::now());
     }
-    let event = ObservedEvent { uid: "uid", transition: Transition::Marked { previous: "1" } };
+    let transition = Transition::Marked { previous: "1", propagation: Propagation::Background };
+    let event = ObservedEvent { uid: "uid", api_version: "v1", evictions: None, transition };
     index.resolve(&event, || None, Instant::now())
 }
 

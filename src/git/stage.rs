@@ -16,7 +16,7 @@ use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
 use crate::rules::CommitPolicy;
 use crate::sanitize::Manifest;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,9 +37,11 @@ pub struct Stage {
     seeds: HashMap<Arc<SeedScope>, Seed>,
     seed_doubts: Vec<(Arc<SeedScope>, RepoPath, Doubt)>,
     seed_doubt_bytes: usize,
-    blobs: Vec<Manifest>,
+    blobs: Vec<(NamespacedName, RepoPath, Manifest)>,
     blob_bytes: usize,
     dropped: Vec<(NamespacedName, ResourceId)>,
+    /// Targets for which nothing is taken.
+    refused: BTreeSet<NamespacedName>,
 }
 
 /// An initial list while it arrives.
@@ -110,6 +112,7 @@ impl Stage {
             blobs: Vec::new(),
             blob_bytes: 0,
             dropped: Vec::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -251,19 +254,56 @@ impl Stage {
         let oid = self.oid(&manifest);
         if let Some(seed) = self.seeds.get_mut(scope) {
             self.blob_bytes += manifest.len();
-            self.blobs.push(manifest);
-            seed.writes.push((path, oid));
+            seed.writes.push((path.clone(), oid));
+            self.blobs.push((scope.target.clone(), path, manifest));
         }
     }
 
-    /// The blobs that must be stored before the commits that point to them; empty unless `all` or enough to be worth a
-    /// pack.
-    pub fn take_blobs(&mut self, all: bool) -> Vec<Manifest> {
-        if !all && self.blob_bytes < PACK_BYTES {
-            return Vec::new();
-        }
+    /// Whether blobs wait to be stored; unless `all`, only enough to be worth a pack.
+    #[must_use]
+    pub fn has_blobs(&self, all: bool) -> bool {
+        !self.blobs.is_empty() && (all || self.blob_bytes >= PACK_BYTES)
+    }
+
+    /// The blobs that must be stored before the commits that point to them.
+    pub fn take_blobs(&mut self) -> Vec<Manifest> {
         self.blob_bytes = 0;
-        std::mem::take(&mut self.blobs)
+        std::mem::take(&mut self.blobs).into_iter().map(|(_, _, manifest)| manifest).collect()
+    }
+
+    /// Every file that the open batch and the blobs that wait write, with its target.
+    #[must_use]
+    pub fn writes(&self) -> Vec<(NamespacedName, RepoPath)> {
+        let of_draft = |draft: &Draft| {
+            let paths = draft.writes().map(|path| (draft.target().clone(), path.clone()));
+            paths.collect::<Vec<_>>()
+        };
+        let blobs = self.blobs.iter().map(|(target, path, _)| (target.clone(), path.clone()));
+        self.batch.drafts().iter().flat_map(of_draft).chain(blobs).collect()
+    }
+
+    /// Drops what is about to be written; somebody must ask for it again.
+    pub fn drop_batch(&mut self) {
+        self.batch.take();
+        self.seeds.clear();
+        self.seed_doubts.clear();
+        self.blobs.clear();
+        self.blob_bytes = 0;
+    }
+
+    /// Drops what is about to be written for `target`, and takes nothing more for it.
+    pub fn refuse(&mut self, target: &NamespacedName) {
+        self.refused.insert(target.clone());
+        self.windows.forget(target);
+        self.batch.retain(|draft| draft.target() != target);
+        self.seeds.retain(|scope, _| scope.target != *target);
+        self.seed_doubts.retain(|(scope, _, _)| scope.target != *target);
+        self.blobs.retain(|(other, _, _)| other != target);
+    }
+
+    /// Takes changes for all targets again; what they missed must be asked for.
+    pub fn pardon(&mut self) {
+        self.refused.clear();
     }
 
     /// The objects whose content must be asked for again.
@@ -277,7 +317,7 @@ impl Stage {
             Message::Change(change) => self.change(*change, now),
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
-                if self.targets.get(&scope.target) == Some(&scope.folder) {
+                if self.targets.get(&scope.target) == Some(&scope.folder) && !self.refused.contains(&scope.target) {
                     self.seeds.insert(scope, Seed::default());
                 }
             }
@@ -294,7 +334,8 @@ impl Stage {
 
     fn change(&mut self, change: Change, now: Now) {
         // Whatever comes, nothing outside of the target's folder is touched.
-        if !self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path)) {
+        let is_ours = self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path));
+        if !is_ours || self.refused.contains(&change.target) {
             return;
         }
         let content = match change.content {

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod git_attributes;
 mod git_engine;
+mod git_grouping;
 mod git_process;
 mod harness;
+mod hostile_input;
 mod inventory;
 mod layers;
 mod main_job;

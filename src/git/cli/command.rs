@@ -137,6 +137,7 @@ pub struct GitCommand {
     input: Vec<u8>,
     lazy_fetch: bool,
     ambient: bool,
+    index_file: Option<PathBuf>,
 }
 
 impl GitCommand {
@@ -152,6 +153,7 @@ impl GitCommand {
             input: Vec::new(),
             lazy_fetch: false,
             ambient: false,
+            index_file: None,
         }
     }
 
@@ -211,6 +213,13 @@ impl GitCommand {
         self
     }
 
+    /// Lets the command work on another index than that of the repository.
+    #[must_use]
+    pub fn index_file(mut self, path: &Path) -> Self {
+        self.index_file = Some(path.to_owned());
+        self
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors
@@ -252,6 +261,9 @@ impl GitCommand {
         }
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
+        }
+        if let Some(index_file) = &self.index_file {
+            command.env("GIT_INDEX_FILE", index_file);
         }
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);

@@ -2,8 +2,10 @@
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
+mod attributes;
 mod remote;
 
+use super::attributes::FILE_NAME;
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
 use super::fast_import;
@@ -211,18 +213,22 @@ impl BranchClone {
         tip: Option<Oid>,
         folders: impl Iterator<Item = &'a BaseFolder> + Clone,
     ) -> Result<TreeIndex, GitError> {
-        let Some(tip) = tip else { return Ok(TreeIndex::default()) };
+        let nothing = |folders| Ok(TreeIndex::parse(b"", folders));
+        let Some(tip) = tip else { return nothing(folders) };
         if folders.clone().next().is_none() {
-            return Ok(TreeIndex::default());
+            return nothing(folders);
         }
         let everything = folders.clone().any(|folder| folder.levels().next().is_none());
         let list = |command: GitCommand| command.flag("-z").flag("--full-tree").operand(tip.to_string());
         let mut below = list(self.command("ls-tree").flag("-r"));
         let mut above = list(self.command("ls-tree"));
         if !everything {
+            above = above.operand(FILE_NAME);
             for folder in folders.clone() {
                 below = below.operand(folder.as_str());
-                above = folder.levels().fold(above, GitCommand::operand);
+                for level in folder.levels() {
+                    above = above.operand(level).operand(format!("{level}/{FILE_NAME}"));
+                }
             }
         }
         let mut listing = below.run().await?.success()?.stdout;
@@ -261,11 +267,17 @@ impl BranchClone {
     }
 
     /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; returns the new tip of the journal
-    /// and how many commits it has.
+    /// and how many commits it has. What has come under a filter there is left out.
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
-    pub async fn replay(&self, base: Option<Oid>, tip: Option<Oid>, onto: Oid) -> Result<(Oid, usize), GitError> {
+    pub async fn replay(
+        &self,
+        base: Option<Oid>,
+        tip: Option<Oid>,
+        onto: Oid,
+        credentials: &Credentials,
+    ) -> Result<(Oid, usize), GitError> {
         let mut journal = match tip {
             Some(tip) => journal::read(&self.git, &self.directory, base, tip, onto).await?,
             None => Vec::new(),
@@ -275,7 +287,9 @@ impl BranchClone {
             // Not only the folders of today's targets: the journal may be older than they are.
             let tops: BTreeSet<BaseFolder> =
                 journal.iter().flat_map(|commit| &commit.files).map(|file| file.path().top()).collect();
-            journal = journal::rebase(journal, self.index(Some(onto), tops.iter()).await?);
+            let tree = self.index(Some(onto), tops.iter()).await?;
+            self.leave_out_filtered(&mut journal, &tree, credentials).await?;
+            journal = journal::rebase(journal, tree);
         }
         if !journal.is_empty() {
             let ids = self.import(REPLAY, Some(onto), &journal).await?;

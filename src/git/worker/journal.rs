@@ -4,7 +4,7 @@ use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
-use crate::resource::BaseFolder;
+use crate::resource::{BaseFolder, NamespacedName};
 use std::time::Instant;
 
 impl Worker {
@@ -24,6 +24,9 @@ impl Worker {
     }
 
     async fn commit_batch(&mut self) {
+        if !self.may_write().await {
+            return;
+        }
         self.store_blobs(true).await;
         self.settle_batch().await;
         let commits = self.stage.take_commits(now().seconds);
@@ -47,7 +50,10 @@ impl Worker {
     }
 
     pub(super) async fn store_blobs(&mut self, all: bool) {
-        let blobs = self.stage.take_blobs(all);
+        if !self.stage.has_blobs(all) || !self.may_write().await {
+            return;
+        }
+        let blobs = self.stage.take_blobs();
         if blobs.is_empty() {
             return;
         }
@@ -79,6 +85,7 @@ impl Worker {
         match self.clone.index(self.tip, self.stage.folders()).await {
             Ok(index) => {
                 self.stage.set_index(index);
+                self.observe_attributes();
                 self.report_targets();
             }
             Err(error) => self.damaged(&error, "The branch cannot be read"),
@@ -109,14 +116,20 @@ impl Worker {
         if self.first_look.is_some() || self.repair.is_some() {
             return;
         }
-        let state = |folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
+        let state = |name: &NamespacedName, folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
             Some(obstacle) => TargetState::Refused(format!(
                 "{obstacle:?} on the branch is no folder, so nothing can be written below it; remove it or choose another spec.baseFolder"
             )),
-            None => TargetState::Ready,
+            None => match self.guard.refusal(name) {
+                Some(filtered) => TargetState::Refused(filtered.sentence()),
+                None => TargetState::Ready,
+            },
         };
-        let status = |folder: &BaseFolder| TargetStatus { folder: folder.clone(), state: state(folder) };
-        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(folder))).collect();
+        let status = |name: &NamespacedName, folder: &BaseFolder| TargetStatus {
+            folder: folder.clone(),
+            state: state(name, folder),
+        };
+        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(name, folder))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 

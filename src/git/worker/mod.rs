@@ -2,10 +2,12 @@
 //!
 //! Commits are made at once, whether or not the remote is up; one operation on the remote runs beside them.
 
+mod attributes;
 mod content;
 mod journal;
 mod outcome;
 
+use super::attributes::AttributeGuard;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
@@ -129,6 +131,7 @@ struct Worker {
     clone: BranchClone,
     spec: BranchSpec,
     stage: Stage,
+    guard: AttributeGuard,
     schedule: PushSchedule,
     remote: Remote,
     tip: Option<Oid>,
@@ -151,6 +154,7 @@ impl Worker {
         let installation = Arc::clone(&settings.installation);
         Self {
             stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch),
+            guard: AttributeGuard::default(),
             schedule: PushSchedule::new(spec.push, settings.push_spacing, settings.push_ceiling),
             remote: Remote::default(),
             tip: None,
@@ -248,6 +252,7 @@ impl Worker {
         self.schedule.set_policy(self.spec.push, Instant::now());
         let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
         self.stage.set_targets(targets, policies, committer);
+        self.pardon();
         self.reload().await;
     }
 
