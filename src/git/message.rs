@@ -7,8 +7,7 @@ use super::spec::Identity;
 use crate::attribution::Verdict;
 use crate::change::SeedScope;
 use crate::resource::{NamespacedName, Operation};
-use crate::rules::commit_policy::MessageTemplates;
-use crate::rules::template::{MessageTemplate, Placeholder};
+use crate::rules::template::{MessageTemplate, MessageTemplates, Placeholder};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -83,8 +82,8 @@ impl Installation {
 
 /// The trailers of changes: first whose they are, then each with its own, which begin with the operation.
 fn changes(lines: &mut String, edits: &[Edit]) {
-    let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| author.user.name.as_str());
-    trailer(lines, "User", user.unwrap_or_default());
+    let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| plain(&author.user.name));
+    trailer(lines, "User", &user.unwrap_or_default());
     trailer(lines, "Users", &candidates(edits));
     for edit in edits {
         trailer(lines, "Operation", &edit.operation().to_string());
@@ -294,8 +293,8 @@ fn slug(name: &str) -> String {
 
 /// The users of whom one did it, as far as a line has room for whole names.
 fn candidates(edits: &[Edit]) -> String {
-    let names: BTreeSet<String> =
-        edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(user).replace(',', " ")).collect();
+    let names = edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(&user.replace(',', " ")));
+    let names: BTreeSet<String> = names.filter(|name| !name.is_empty()).collect();
     let mut line = String::new();
     for name in names {
         if line.chars().count() + name.chars().count() > LONGEST_LINE - 8 {

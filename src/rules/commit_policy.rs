@@ -1,7 +1,7 @@
 //! How the commits of one target are made: `spec.commit` of a `GitTarget`, checked.
 
 use super::compile::{INVALID_CONFIGURATION, Rejection};
-use super::template::{MessageTemplate, Purpose};
+use super::template::{MessageTemplate, MessageTemplates, Purpose};
 use crate::api::duration;
 use crate::api::git_target::CommitSettings;
 use std::fmt::Display;
@@ -17,17 +17,6 @@ pub struct CommitPolicy {
     pub window: Duration,
     /// The messages.
     pub messages: MessageTemplates,
-}
-
-/// Templates of messages; without one, the message is as the manual says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MessageTemplates {
-    /// For one change.
-    pub change: Option<MessageTemplate>,
-    /// For several changes of one author.
-    pub group: Option<MessageTemplate>,
-    /// For what a complete list brought.
-    pub seed: Option<MessageTemplate>,
 }
 
 /// Checks `settings`.

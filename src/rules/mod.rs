@@ -13,7 +13,8 @@ mod target;
 pub mod template;
 
 pub use catalog::Catalog;
-pub use commit_policy::{CommitPolicy, MessageTemplates};
+pub use commit_policy::CommitPolicy;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
 pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};
+pub use template::MessageTemplates;

@@ -115,6 +115,17 @@ pub enum InvalidTemplate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageTemplate(Vec<Part>);
 
+/// Templates of messages; without one, the message is as the manual says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageTemplates {
+    /// For one change.
+    pub change: Option<MessageTemplate>,
+    /// For several changes of one author.
+    pub group: Option<MessageTemplate>,
+    /// For what a complete list brought.
+    pub seed: Option<MessageTemplate>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),

@@ -20,7 +20,7 @@ fn free() -> NamespacedName {
 
 fn upsert_free(name: &str, value: &str) -> Change {
     let path = RepoPath::new(&format!("free/{name}.yaml")).unwrap();
-    Change { target: free(), path, ..upsert(name, value) }
+    Change { target: free(), path, ..upsert(&format!("free-{name}"), value) }
 }
 
 async fn start(server: &GitServer, repo: &RemoteRepo, work_dir: &crate::support::scratch::ScratchDir) -> Engine {

@@ -13,8 +13,7 @@ use gitops_reverser::resource::oid::ObjectFormat;
 use gitops_reverser::resource::{
     BaseFolder, BranchName, NamespacedName, ObjectName, Oid, RepoUrl, ResourceId, ResourceType, layout,
 };
-use gitops_reverser::rules::MessageTemplates;
-use gitops_reverser::rules::template::{MessageTemplate, Purpose};
+use gitops_reverser::rules::template::{MessageTemplate, MessageTemplates, Purpose};
 use gitops_reverser::sanitize::Manifest;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -168,8 +167,8 @@ fn meant(edits: &[Edit], installation: &Installation) -> Vec<(String, String)> {
     };
     let author = edits.first().and_then(|edit| edit.verdict.author());
     add("User", author.map(|author| plain(&author.user.name)).unwrap_or_default());
-    let mut users: Vec<String> =
-        edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(user).replace(',', " ")).collect();
+    let users = edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(&user.replace(',', " ")));
+    let mut users: Vec<String> = users.filter(|user| !user.is_empty()).collect();
     users.sort();
     users.dedup();
     add("Users", plain_line(&users.join(", ")));
@@ -178,7 +177,7 @@ fn meant(edits: &[Edit], installation: &Installation) -> Vec<(String, String)> {
         let (kind, name) = (&edit.id.kind, plain(&edit.id.name.name));
         let name = edit.id.name.namespace.as_ref().map_or(name.clone(), |space| format!("{}/{name}", plain(space)));
         add("Resource", plain_line(&format!("{}/{} {name}", kind.api_version(), kind.resource)));
-        // Only the message cuts these; a line has room for four values.
+        // Values that stand alone have a whole line.
         add("UID", plain_line(&edit.version.uid));
         add("ResourceVersion", plain_line(&edit.version.resource_version));
         add("Attribution", edit.verdict.tier().as_str().into());
@@ -268,7 +267,8 @@ fn git_reads_the_trailers_that_were_meant_whatever_names_and_templates_say() {
     let mut rest = parsed.as_str();
     for case in &cases {
         let expected = lines(&case.trailers);
-        assert!(rest.starts_with(&expected), "{case:#?}\n{}", &rest[..rest.len().min(1_000)]);
+        let told = rest.get(..expected.len()).unwrap_or(rest);
+        assert_eq!(told, expected, "{:?}", case.commit.message);
         rest = &rest[expected.len()..];
     }
     assert_eq!(rest, "");
@@ -368,7 +368,6 @@ fn hostile_branches_addresses_and_folders_are_refused() {
         "https://h/a b",
         "https://u:p@h/r",
         "file:///etc\n",
-        "javascript:x",
         "git://h/r",
         "-x@h:r",
         "ssh://h/-x\n",
