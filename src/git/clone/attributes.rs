@@ -21,7 +21,7 @@ impl BranchClone {
     pub async fn fetch_attributes(&self, files: &AttributeFiles, credentials: &Credentials) -> Result<(), GitError> {
         let ids: Vec<Oid> = files.values().copied().collect();
         for (content, (path, oid)) in self.read_blobs(&ids, credentials).await?.iter().zip(files) {
-            if Oid::of_blob(self.format, content) != *oid {
+            if Oid::of_blob(self.format(), content) != *oid {
                 return Err(GitError::unreadable("cat-file", format!("{path} cannot be read").as_bytes()));
             }
         }
@@ -36,7 +36,7 @@ impl BranchClone {
         if files.is_empty() || paths.is_empty() {
             return Ok(Vec::new());
         }
-        let index = self.directory.join(INDEX);
+        let index = self.git_dir().join(INDEX);
         let with_index = |command: GitCommand| {
             // What the administrator's configuration says about attributes is about other repositories.
             let command = command.index_file(&index).config("core.attributesFile", "/dev/null");
