@@ -5,7 +5,7 @@
 
 mod admission;
 
-use crate::attribution::{self, Index};
+use crate::attribution::{self, Evictions, Index};
 use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};
@@ -321,11 +321,11 @@ fn worker_settings(
 /// Lets the metrics tell of the admission records.
 fn observe(metrics: &Metrics, evidence: &Arc<Index>) {
     let (records, evictions) = (Arc::clone(evidence), Arc::clone(evidence));
-    let evicted = move || {
-        let evictions = evictions.evictions();
-        evictions.records + evictions.records_per_uid + evictions.bytes
+    let evictions = move || {
+        let Evictions { records, records_per_uid, bytes } = evictions.evictions();
+        [("records", records), ("records_per_uid", records_per_uid), ("bytes", bytes)]
     };
-    metrics.observe_records(move || records.len() as u64, evicted);
+    metrics.observe_records(move || records.len() as u64, evictions);
 }
 
 /// Starts the server for metrics and probes; ready as soon as the first rules are known.
