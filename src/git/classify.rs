@@ -28,7 +28,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 43] = [
+const PATTERNS: [(&str, Class); 44] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -70,6 +70,7 @@ const PATTERNS: [(&str, Class); 43] = [
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
     (".lock': File exists", Class::Corrupt),
+    ("fatal: not a git repository", Class::Corrupt),
     ("is corrupt", Class::Corrupt),
     ("bad object", Class::Corrupt),
 ];

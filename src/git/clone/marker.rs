@@ -84,7 +84,10 @@ impl Marker {
     pub(super) fn write_configuration(&self, git_dir: &Path, key: &BranchKey) -> io::Result<()> {
         let branch = key.branch.to_ref();
         std::fs::write(git_dir.join("HEAD"), format!("ref: {branch}\n"))?;
-        std::fs::create_dir_all(git_dir.join("info"))?;
+        // Without the first two git takes it for no repository.
+        for folder in ["objects/pack", "refs", "info"] {
+            std::fs::create_dir_all(git_dir.join(folder))?;
+        }
         std::fs::write(git_dir.join("info/sparse-checkout"), "/*\n!/*/\n")?;
         std::fs::write(git_dir.join("config"), self.configuration(key))
     }

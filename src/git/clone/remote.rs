@@ -94,9 +94,19 @@ impl BranchClone {
 
     /// Pushes `tip`, fast-forward only.
     pub async fn push(&self, tip: Oid, credentials: &Credentials) -> PushOutcome {
+        match self.try_push(tip, credentials, None).await {
+            // What is sent is told by its difference from older versions of the files, which this clone may lack; over
+            // HTTP git knows no other way to forgo that.
+            PushOutcome::TooShallow => self.try_push(tip, credentials, Some(("pack.window", "0"))).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn try_push(&self, tip: Oid, credentials: &Credentials, config: Option<(&str, &str)>) -> PushOutcome {
         let refspec = format!("{tip}:{}", self.key.branch.to_ref());
         let result = self
             .remote_command("push", credentials, |push| {
+                let push = config.into_iter().fold(push, |push, (key, value)| push.config(key, value));
                 push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
             })
             .await;
