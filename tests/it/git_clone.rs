@@ -173,6 +173,7 @@ async fn damaged_clones_are_made_anew_with_what_can_be_rescued() {
         let mailbox = engine.ready().await;
         mailbox.send(upsert("a", "1"));
         commits(&repo, 2).await;
+        unpushed(&engine, 0).await;
         server.set_fault(Some(Fault::Down));
         for (count, value) in [(1, "2"), (2, "3")] {
             mailbox.send(upsert("a", value));
@@ -490,6 +491,7 @@ async fn on_a_full_disk(disk: &Path, least_free_percent: u8) {
     let filler = disk.join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     while file.write_all(&[b'x'; 4096]).is_ok() {}
+    drop(file);
     mailbox.send(upsert("a", "2"));
     failure(&engine, |failure| failure.message.contains("make room")).await;
     assert!(engine.status().targets.is_empty(), "no target takes changes");
