@@ -48,7 +48,7 @@ metadata: {name: wrong-password}
 spec: {providerRef: {name: wrong-password}, baseFolder: wrong-password}
 ",
         reason: "AuthenticationFailed",
-        says: "check username, password and their permission to write in the Secret",
+        says: "check the credentials in the Secret of the GitProvider, and that they may write",
     },
     Case {
         object: "gittarget/no-repository",
@@ -206,6 +206,22 @@ async fn the_schema_refuses_what_can_never_work() {
         (
             "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
             "must start with https://",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {window: 61s}}",
+            "must be a duration of at most 60s",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {change: '{nobody}'}}}",
+            "must be text with the placeholders {operation}",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {group: '{count'}}}",
+            "with other braces doubled",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {seed: \"a\\tb\"}}}",
+            "must be text with the placeholders",
         ),
         (
             "kind: WatchRule\nmetadata: {name: x}\nspec: {sinkRef: {name: a}, rules: [{operations: [READ]}]}",

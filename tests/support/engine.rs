@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::{Git, ProcessLimits};
+use gitops_reverser::git::cli::{Git, Patience, ProcessLimits};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -24,6 +24,7 @@ use gitops_reverser::resource::{
     layout,
 };
 use gitops_reverser::sanitize::Manifest;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +68,17 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
-        Self::start_with(work_dir, url, password, mk_policy(), ProcessLimits::default()).await
+        let git = Git::find(true).await.unwrap();
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
     }
 
+    /// The same with a git that gives remotes less time.
+    pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+        let git = Git::find(true).await.unwrap().with_patience(patience);
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
+    }
+
+    /// The same with other clones and numbers of processes.
     pub(crate) async fn start_with(
         work_dir: &ScratchDir,
         url: &str,
@@ -77,6 +86,11 @@ impl Engine {
         clones: ClonePolicy,
         limits: ProcessLimits,
     ) -> Self {
+        let git = Git::find(true).await.unwrap().with_limits(limits);
+        Self::start_using(git, work_dir, url, password, clones).await
+    }
+
+    async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -87,7 +101,7 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap().with_limits(limits),
+            git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
             clones,
@@ -114,6 +128,7 @@ impl Engine {
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+            policies: BTreeMap::new(),
         }
     }
 

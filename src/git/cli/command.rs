@@ -48,7 +48,7 @@ const EMPTY_CREDENTIALS: [(&str, &str); 2] = [
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 15] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
@@ -58,9 +58,8 @@ const CONFIG: [(&str, &str); 16] = [
     ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
-    // A connection that moves less than this for so long is taken for dead.
+    // A connection that moves less than this for as long as `Patience::stalled` is taken for dead.
     ("http.lowSpeedLimit", "1000"),
-    ("http.lowSpeedTime", "30"),
     // Signing and tidying are ours to decide.
     ("commit.gpgSign", "false"),
     ("gc.auto", "0"),
@@ -74,6 +73,21 @@ const CONFIG: [(&str, &str); 16] = [
     ("transfer.credentialsInUrl", "die"),
 ];
 
+/// How long a remote may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For moving nothing to speak of, in whole seconds.
+    pub stalled: Duration,
+    /// For a fetch or a push in all.
+    pub transfer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stalled: Duration::from_secs(30), transfer: Duration::from_secs(600) }
+    }
+}
+
 /// The git binary, and what every command of it shares.
 #[derive(Clone, Debug)]
 pub struct Git {
@@ -83,6 +97,8 @@ pub struct Git {
     /// What `GIT_SSL_CAINFO` names. As a variable it would win over the authority that a provider's Secret names.
     authorities: Option<String>,
     insecure_transports: bool,
+    known_hosts: Option<PathBuf>,
+    patience: Patience,
     limits: Arc<ProcessLimits>,
 }
 
@@ -104,6 +120,8 @@ impl Git {
             }),
             authorities: std::env::var("GIT_SSL_CAINFO").ok(),
             insecure_transports,
+            known_hosts: None,
+            patience: Patience::default(),
             limits: Arc::default(),
         };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
@@ -124,6 +142,31 @@ impl Git {
     #[must_use]
     pub const fn allows_insecure(&self) -> bool {
         self.insecure_transports
+    }
+
+    /// The same git, which knows SSH servers by this file too; it is read anew for each command.
+    #[must_use]
+    pub fn with_known_hosts(self, known_hosts: Option<PathBuf>) -> Self {
+        Self { known_hosts, ..self }
+    }
+
+    /// The operator's file of SSH servers and their keys.
+    #[must_use]
+    pub fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
+    }
+
+    /// The same with another patience with remotes.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long a remote may take.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A command in the repository at `git_dir`.
@@ -151,6 +194,7 @@ pub struct GitCommand {
     low_priority: bool,
     traces_packets: bool,
     ambient: bool,
+    index_file: Option<PathBuf>,
 }
 
 impl GitCommand {
@@ -170,6 +214,7 @@ impl GitCommand {
             low_priority: false,
             traces_packets: false,
             ambient: false,
+            index_file: None,
         }
     }
 
@@ -264,6 +309,13 @@ impl GitCommand {
         self
     }
 
+    /// Lets the command work on another index than that of the repository.
+    #[must_use]
+    pub fn index_file(mut self, path: &Path) -> Self {
+        self.index_file = Some(path.to_owned());
+        self
+    }
+
     /// Runs the command to its end. Its deadline starts when it is its turn: see [`super::limits`].
     ///
     /// # Errors
@@ -307,6 +359,10 @@ impl GitCommand {
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
+        if let Some(index_file) = &self.index_file {
+            command.env("GIT_INDEX_FILE", index_file);
+        }
+        let stalled = self.git.patience.stalled.as_secs().to_string();
         if let Some(work_tree) = &self.work_tree {
             command.env("GIT_WORK_TREE", work_tree).current_dir(work_tree);
         }
@@ -320,7 +376,7 @@ impl GitCommand {
         let fixed = CONFIG.iter().chain(unarmed).chain(insecure).map(|(key, value)| (*key, *value)).chain(authorities);
         let own = self.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut count = 0;
-        for (key, value) in fixed.chain(own) {
+        for (key, value) in fixed.chain([("http.lowSpeedTime", stalled.as_str())]).chain(own) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;
         }

@@ -5,7 +5,7 @@ pub mod limits;
 pub mod process;
 pub mod version;
 
-pub use command::{Git, GitCommand};
+pub use command::{Git, GitCommand, Patience};
 pub use limits::ProcessLimits;
 pub use process::{GitError, Output};
 pub use version::Version;

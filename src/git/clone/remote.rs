@@ -10,8 +10,6 @@ use crate::resource::Oid;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -119,12 +117,12 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let insecure = self.git.allows_insecure();
-        let access = Access::prepare(credentials, &self.key.url, &self.secrets, insecure, Timestamp::now())
-            .await
-            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
-        let command = access.apply(self.command(subcommand)).remote(self.key.url.normalized()).deadline(TRANSFER);
-        let output = arguments(command).run().await?;
+        let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
+        let command = access
+            .apply(self.command(subcommand))
+            .remote(self.key.url.normalized())
+            .deadline(self.git.patience().transfer);
+        let output = access.redact(arguments(command).run().await?);
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {

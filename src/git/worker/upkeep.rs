@@ -157,6 +157,6 @@ impl Worker {
     }
 }
 
-async fn renew(clone: BranchClone, credentials: crate::git::spec::Credentials) -> Result<Outcome, GitError> {
+async fn renew(clone: BranchClone, credentials: Credentials) -> Result<Outcome, GitError> {
     Ok(Outcome::Renewed(Box::new(clone.renewed(credentials).await?)))
 }
