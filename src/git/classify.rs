@@ -30,7 +30,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 44] = [
+const PATTERNS: [(&str, Class); 46] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -42,6 +42,7 @@ const PATTERNS: [(&str, Class); 44] = [
     ("access denied or repository not exported", Class::NotFound),
     ("No space left on device", Class::Disk),
     ("Out of diskspace", Class::Disk),
+    ("couldn't write '", Class::Disk),
     ("Could not resolve host", Class::Transient),
     ("unable to look up", Class::Transient),
     ("Failed to connect", Class::Transient),
@@ -75,6 +76,7 @@ const PATTERNS: [(&str, Class); 44] = [
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
     (".lock': File exists", Class::Corrupt),
+    ("fatal: not a git repository", Class::Corrupt),
     ("is corrupt", Class::Corrupt),
     ("bad object", Class::Corrupt),
 ];
@@ -232,6 +234,8 @@ mod tests {
             ("fatal: transport 'ext' not allowed", Class::Config),
             ("fatal: Unable to create '/x/refs/heads/main.lock': File exists.", Class::Corrupt),
             ("error: file write error: No space left on device", Class::Disk),
+            ("fatal: cannot update ref 'refs/x': couldn't write '/x/refs/x.lock'", Class::Disk),
+            ("fatal: not a git repository: '/x/.git'", Class::Corrupt),
             (
                 "fatal: unable to access 'https://127.0.0.1:1/r/': getpeername() failed with errno 107: Transport endpoint is not connected",
                 Class::Transient,

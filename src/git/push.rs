@@ -30,6 +30,8 @@ impl PushOutcome {
         let line = text.lines().find(|line| line.as_bytes().get(1) == Some(&b'\t'));
         match line.map(|line| (line.as_bytes()[0], line)) {
             Some((b' ' | b'*' | b'=' | b'+', _)) => Self::Pushed,
+            // What it lacks has to be sent, and was never fetched.
+            _ if output.code != 0 && output.stderr.contains("from promisor remote") => Self::TooShallow,
             Some((b'!', line)) if line.ends_with("(shallow update not allowed)") => Self::TooShallow,
             Some((b'!', line)) => Self::refused(line, &output.stderr),
             _ => match output.success() {
@@ -88,6 +90,8 @@ mod tests {
         assert_eq!(sentence, "[remote rejected] (pre-receive hook declined): error: no YAML on Fridays");
         let answer = "To x\n!\tabc:refs/heads/main\t[remote rejected] (shallow update not allowed)\nDone\n";
         assert!(matches!(outcome(1, answer, ""), PushOutcome::TooShallow));
+        let lacks = "fatal: could not fetch b8626c4cff2849624fb67f87cd0ad72b163671ad from promisor remote";
+        assert!(matches!(outcome(1, "", lacks), PushOutcome::TooShallow));
         assert!(matches!(
             outcome(128, "", "fatal: Authentication failed"),
             PushOutcome::Unknown(GitError::Failed { .. })

@@ -1,8 +1,8 @@
 //! Clones: what a person sees in them, what damages them, what bounds them. The real git, a real smart-HTTP remote.
 
 use crate::support::engine::{
-    Engine, SOON, change, commits, content, failure, in_clone, mk_policy, mk_remote, path, seed, target, unpushed,
-    upsert,
+    Engine, SOON, change, clone_folders, clone_of, commits, content, failure, in_clone, mk_policy, mk_remote, path,
+    seed, target, unpushed, upsert,
 };
 use crate::support::git_server::Fault;
 use crate::support::poll::eventually;
@@ -18,19 +18,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 const ERIN: &str = "Erin <erin@example.com>";
-
-/// The only clone of a work directory.
-fn clone_of(work_dir: &ScratchDir) -> PathBuf {
-    let mut found: Vec<PathBuf> = folders(work_dir);
-    found.retain(|path| path.extension().is_none_or(|extension| extension != "damaged"));
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
-}
-
-fn folders(work_dir: &ScratchDir) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
-}
 
 /// Git as a person runs it in the clone.
 fn by_hand(work_dir: &ScratchDir, arguments: &[&str]) -> Output {
@@ -66,7 +53,7 @@ async fn clean_at(work_dir: &ScratchDir, subject: &str) {
 async fn a_person_sees_a_clean_clone_in_which_nothing_is_checked_out() {
     let (server, repo, work_dir) = mk_remote("clean").await;
     let root = b"feature done\ncommit refs/heads/main\ncommitter E <e@example.com> 1 +0000\ndata 1\nx\n\
-        M 100644 inline README.md\ndata 2\nx\n\nM 100644 inline .gitattributes\ndata 15\n* filter=hostile\n\n\
+        M 100644 inline README.md\ndata 2\nx\n\nM 100644 inline .gitattributes\ndata 17\n* filter=hostile\n\n\
         M 100644 inline \"a \\\"b\\\"\\n\\303\\274\"\ndata 2\nx\n\nM 120000 inline passwd\ndata 11\n/etc/passwd\n\
         M 160000 0123456789012345678901234567890123456789 module\nM 100644 inline .gitmodules\ndata 2\nx\n\n\
         M 100644 inline dir/sub/file\ndata 2\nx\n\nM 100644 inline dir.x\ndata 2\nx\n\ndone\n";
@@ -84,7 +71,7 @@ async fn a_person_sees_a_clean_clone_in_which_nothing_is_checked_out() {
     assert_eq!(files, [".git"]);
     for (arguments, expected) in [
         (&["status"][..], "nothing to commit, working tree clean"),
-        (&["log", "--oneline", "--stat"], "a.yaml | 7 +++++++"),
+        (&["log", "-3", "--stat"], "a.yaml | 7 +++++++"),
         (&["show", "HEAD"], "+  key: 3"),
         (&["diff", "HEAD~1", "HEAD"], "-  key: 2"),
         (&["ls-files"], "dir/sub/file"),
@@ -179,12 +166,14 @@ const DAMAGES: [(&str, Damage, usize); 12] = [
 #[tokio::test]
 async fn damaged_clones_are_made_anew_with_what_can_be_rescued() {
     for (name, damage, rescued) in DAMAGES {
+        eprintln!("damage: {name}");
         let (server, repo, work_dir) = mk_remote("damaged").await;
         repo.commit_file("main", "README.md", "hello\n", ERIN);
         let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
         let mailbox = engine.ready().await;
         mailbox.send(upsert("a", "1"));
         commits(&repo, 2).await;
+        unpushed(&engine, 0).await;
         server.set_fault(Some(Fault::Down));
         for (count, value) in [(1, "2"), (2, "3")] {
             mailbox.send(upsert("a", value));
@@ -206,7 +195,7 @@ async fn damaged_clones_are_made_anew_with_what_can_be_rescued() {
         assert_eq!(repo.read("main", "foreign.txt").as_deref(), Some("hello\n"), "{name}");
         engine.stop().await;
         clean_at(&work_dir, "[RECONCILE]").await;
-        let kept = folders(&work_dir).iter().any(|path| path.extension().is_some_and(|it| it == "damaged"));
+        let kept = clone_folders(&work_dir).iter().any(|path| path.extension().is_some_and(|it| it == "damaged"));
         assert_eq!(kept, rescued < 2, "{name}: what could not be rescued stays beside");
     }
 }
@@ -224,7 +213,8 @@ async fn a_clone_that_is_damaged_while_it_is_used_is_made_anew_and_asks_for_ever
         let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
         assert_eq!(asked, Some(Resync::Target(target())));
         let mailbox = engine.ready().await;
-        seed(&mailbox, &[("a", "3")]).await;
+        // That may have come from the mailbox already.
+        seed(&mailbox, &[("a", "2")]).await;
         commits(&repo, 2).await;
         mailbox.send(change("a", Content::Delete));
         commits(&repo, 3).await;
@@ -400,7 +390,7 @@ async fn a_long_history_is_cut_by_a_new_clone() {
     mailbox.send(upsert("object-1", "1"));
     commits(&repo, 9).await;
     clean_at(&work_dir, "[UPDATE]").await;
-    assert_eq!(folders(&work_dir).len(), 1);
+    assert_eq!(clone_folders(&work_dir).len(), 1);
     assert!(engine.resyncs.try_recv().is_err(), "nothing has to be asked for");
     engine.stop().await;
 }
@@ -460,4 +450,58 @@ async fn a_server_that_stalls_holds_up_nobody_else() {
     }
     commits(&repo, 2).await;
     engine.kill().await;
+}
+
+/// Set for the part of a test that runs on a small disk: where that is.
+const SMALL_DISK: &str = "GITOPS_REVERSER_TEST_SMALL_DISK";
+
+#[tokio::test]
+async fn a_full_disk_stops_commits_until_there_is_room() {
+    if let Some(disk) = std::env::var_os(SMALL_DISK) {
+        for least_free_percent in [20, 0] {
+            on_a_full_disk(Path::new(&disk), least_free_percent).await;
+        }
+        return;
+    }
+    // A disk of its own, which nobody else sees, needs a namespace of its own.
+    let scratch = ScratchDir::new().unwrap();
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=8m tmpfs \"$1\" && shift && exec \"$@\"")
+        .arg("sh")
+        .arg(scratch.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "git_clone::a_full_disk_stops_commits_until_there_is_room", "--nocapture"])
+        .env(SMALL_DISK, scratch.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+async fn on_a_full_disk(disk: &Path, least_free_percent: u8) {
+    let (server, repo, work_dir) = mk_remote("disk").await;
+    std::fs::create_dir_all(disk.join("clones")).unwrap();
+    std::os::unix::fs::symlink(disk.join("clones"), work_dir.path().join("clones")).unwrap();
+    let policy = ClonePolicy { least_free_percent, ..mk_policy() };
+    let limits = ProcessLimits::default();
+    let mut engine = Engine::start_with(&work_dir, repo.url(), server.password(), policy, limits).await;
+    let mailbox = engine.ready().await;
+    mailbox.send(upsert("a", "1"));
+    commits(&repo, 1).await;
+    let filler = disk.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while file.write_all(&[b'x'; 4096]).is_ok() {}
+    drop(file);
+    mailbox.send(upsert("a", "2"));
+    failure(&engine, |failure| failure.message.contains("make room")).await;
+    assert!(engine.status().targets.is_empty(), "no target takes changes");
+    std::fs::remove_file(&filler).unwrap();
+    let mailbox = engine.ready().await;
+    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
+    assert_eq!(asked, Some(Resync::Target(target())));
+    seed(&mailbox, &[("a", "2")]).await;
+    commits(&repo, 2).await;
+    assert_eq!(repo.read("main", &path("a")), content("2", "a"));
+    engine.stop().await;
+    std::fs::remove_dir_all(disk.join("clones")).unwrap();
 }

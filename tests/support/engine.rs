@@ -25,6 +25,7 @@ use gitops_reverser::resource::{
 };
 use gitops_reverser::sanitize::Manifest;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -219,8 +220,7 @@ pub(crate) async fn mk_remote(name: &str) -> (GitServer, RemoteRepo, ScratchDir)
 
 /// Plain git in the engine's only clone.
 pub(crate) fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
-    let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
-    let output = git_command().arg("-C").arg(clone).args(arguments).output().unwrap();
+    let output = git_command().arg("-C").arg(clone_of(work_dir)).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -239,4 +239,19 @@ pub(crate) async fn unpushed(engine: &Engine, count: usize) {
     eventually(SOON, "commits in the journal", async || Ok((engine.status().unpushed == count).then_some(())))
         .await
         .unwrap();
+}
+
+/// The engine's only clone, whatever lies beside it while one is made.
+pub(crate) fn clone_of(work_dir: &ScratchDir) -> PathBuf {
+    let beside = [".new", ".old", ".damaged"];
+    let mut found = clone_folders(work_dir);
+    found.retain(|path| !beside.iter().any(|suffix| path.to_string_lossy().ends_with(suffix)));
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// All folders where clones lie.
+pub(crate) fn clone_folders(work_dir: &ScratchDir) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
 }

@@ -83,10 +83,13 @@ impl Marker {
     /// cannot be told anew, so a damaged one is mended by each start.
     pub(super) fn write_configuration(&self, git_dir: &Path, key: &BranchKey) -> io::Result<()> {
         let branch = key.branch.to_ref();
-        std::fs::write(git_dir.join("HEAD"), format!("ref: {branch}\n"))?;
-        std::fs::create_dir_all(git_dir.join("info"))?;
-        std::fs::write(git_dir.join("info/sparse-checkout"), "/*\n!/*/\n")?;
-        std::fs::write(git_dir.join("config"), self.configuration(key))
+        write_if_other(&git_dir.join("HEAD"), &format!("ref: {branch}\n"))?;
+        // Without the first two git takes it for no repository.
+        for folder in ["objects/pack", "refs", "info"] {
+            std::fs::create_dir_all(git_dir.join(folder))?;
+        }
+        write_if_other(&git_dir.join("info/sparse-checkout"), "/*\n!/*/\n")?;
+        write_if_other(&git_dir.join("config"), &self.configuration(key))
     }
 
     fn configuration(&self, key: &BranchKey) -> String {
@@ -114,5 +117,13 @@ impl Marker {
         let name = quoted(key.branch.as_str());
         text.push_str(&format!("[branch {name}]\n\tremote = origin\n\tmerge = {}\n", quoted(&branch)));
         text
+    }
+}
+
+/// On a full disk, writing what is there already would leave nothing of it.
+fn write_if_other(file: &Path, text: &str) -> io::Result<()> {
+    match std::fs::read(file) {
+        Ok(there) if there == text.as_bytes() => Ok(()),
+        _ => std::fs::write(file, text),
     }
 }

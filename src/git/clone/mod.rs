@@ -124,7 +124,7 @@ impl BranchClone {
                 None => false,
             },
         };
-        clone.marker.write(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
+        Marker::touch(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
         clone.start_work_tree().await?;
         Ok(Opened { clone, is_new })
     }

@@ -92,28 +92,23 @@ impl BranchClone {
 
     /// Pushes `tip`, fast-forward only.
     pub async fn push(&self, tip: Oid, credentials: &Credentials) -> PushOutcome {
-        let mut result = self.push_packed(tip, credentials, None).await;
-        // The pack is made as differences to what the remote has, so the former content of changed files would be needed.
-        // Where it is not here, as after a clone was made anew, whole objects are sent; trees in full, so only then.
-        if result.as_ref().is_ok_and(|output| output.code != 0 && lacks_content(&output.stderr)) {
-            result = self.push_packed(tip, credentials, Some(("pack.window", "0"))).await;
+        match self.try_push(tip, credentials, None).await {
+            // What is sent is told by its difference from older versions of the files, which this clone may lack; over
+            // HTTP git knows no other way to forgo that.
+            PushOutcome::TooShallow => self.try_push(tip, credentials, Some(("pack.window", "0"))).await,
+            outcome => outcome,
         }
-        PushOutcome::of(result)
     }
 
-    async fn push_packed(
-        &self,
-        tip: Oid,
-        credentials: &Credentials,
-        packing: Option<(&str, &str)>,
-    ) -> Result<Output, GitError> {
+    async fn try_push(&self, tip: Oid, credentials: &Credentials, config: Option<(&str, &str)>) -> PushOutcome {
         let refspec = format!("{tip}:{}", self.key.branch.to_ref());
-        self.remote_command("push", credentials, |push| {
-            let push = push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags");
-            let push = packing.into_iter().fold(push, |push, (key, value)| push.config(key, value));
-            push.operand("origin").operand(refspec)
-        })
-        .await
+        let result = self
+            .remote_command("push", credentials, |push| {
+                let push = config.into_iter().fold(push, |push, (key, value)| push.config(key, value));
+                push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
+            })
+            .await;
+        PushOutcome::of(result)
     }
 
     pub(super) async fn remote_command(
@@ -135,11 +130,6 @@ impl BranchClone {
         }
         Ok(output)
     }
-}
-
-/// Whether git ended because a partial clone lacks an object that it may not fetch.
-fn lacks_content(diagnosis: &str) -> bool {
-    diagnosis.contains("from promisor remote") || diagnosis.contains("lazy fetching disabled")
 }
 
 /// `<oid> SP blob SP <size> LF <content> LF`, or `<oid> SP missing LF`, which counts as empty.

@@ -10,7 +10,7 @@ use crate::resource::Oid;
 use crate::resource::oid::ObjectFormat;
 use sha1::Digest as _;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -69,7 +69,7 @@ impl BranchClone {
     /// The work tree is to follow the branch to `tip`.
     pub(super) fn work_tree_follows(&self, tip: Option<Oid>) {
         if let (Some(work_tree), Some(tip)) = (&self.work_tree, tip) {
-            work_tree.tip.send_replace(Some(tip));
+            work_tree.tip.send_if_modified(|current| current.replace(tip) != Some(tip));
         }
     }
 
@@ -88,18 +88,21 @@ impl BranchClone {
     async fn try_sync_index(&self, tip: Oid) -> Result<(), GitError> {
         let git_dir = self.git_dir();
         let failed = |source| Self::io("ls-tree", source);
+        // From the first look to the last byte: what a person puts into the index in between would be lost.
+        let lock = IndexLock::take(&git_dir).map_err(failed)?;
         let (synced, is_ours) = State::read(&git_dir);
-        let may_replace = match synced {
-            Some(synced) if !is_ours => self.is_untouched(synced).await?,
-            _ => true,
-        };
-        if let (Some(synced), false) = (synced, may_replace) {
-            return self.merge_index(synced, tip).await;
+        match synced {
+            Some(synced) if synced == tip => return Ok(()),
+            Some(synced) if !is_ours && !self.is_untouched(synced).await? => {
+                drop(lock);
+                return self.merge_index(synced, tip).await;
+            }
+            _ => {}
         }
         let listing = self.command("ls-tree").flag("-z").flag("--full-tree").operand(tip.to_string()).run().await?;
         let listing = listing.success()?.stdout;
         let index = encode(&listing, self.format()).ok_or_else(|| GitError::unreadable("ls-tree", &listing))?;
-        replace(&git_dir, &index).map_err(failed)?;
+        lock.replace(&index).map_err(failed)?;
         State::write(&git_dir, tip, true).map_err(failed)
     }
 
@@ -152,10 +155,35 @@ fn checksum_of(index: &Path) -> Option<String> {
 }
 
 /// As git does it: who makes the lock has the index.
-fn replace(git_dir: &Path, index: &[u8]) -> io::Result<()> {
-    let lock = git_dir.join("index.lock");
-    std::fs::File::create_new(&lock)?.write_all(index)?;
-    std::fs::rename(&lock, git_dir.join("index"))
+struct IndexLock {
+    file: std::fs::File,
+    path: PathBuf,
+    /// Not any more once it has become the index: the next one is somebody else's.
+    is_held: bool,
+}
+
+impl IndexLock {
+    fn take(git_dir: &Path) -> io::Result<Self> {
+        let path = git_dir.join("index.lock");
+        Ok(Self { file: std::fs::File::create_new(&path)?, path, is_held: true })
+    }
+
+    fn replace(mut self, index: &[u8]) -> io::Result<()> {
+        self.file.write_all(index)?;
+        std::fs::rename(&self.path, self.path.with_extension(""))?;
+        self.is_held = false;
+        Ok(())
+    }
+}
+
+impl Drop for IndexLock {
+    fn drop(&mut self) {
+        if self.is_held
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::debug!(%error, "The lock of an index stays");
+        }
+    }
 }
 
 /// An index (version 3) of the answer of `git ls-tree -z`, in which nothing is checked out; see `gitformat-index`.
@@ -216,8 +244,14 @@ mod tests {
     #[test]
     fn a_lock_of_somebody_else_is_respected() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("index.lock"), "").unwrap();
-        assert_eq!(replace(dir.path(), b"x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert!(!dir.path().join("index").exists() && dir.path().join("index.lock").exists());
+        let (index, lock) = (dir.path().join("index"), dir.path().join("index.lock"));
+        std::fs::write(&lock, "").unwrap();
+        assert_eq!(IndexLock::take(dir.path()).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
+        assert!(lock.exists());
+        std::fs::remove_file(&lock).unwrap();
+        drop(IndexLock::take(dir.path()).unwrap());
+        assert!(!lock.exists() && !index.exists());
+        IndexLock::take(dir.path()).unwrap().replace(b"x").unwrap();
+        assert!(!lock.exists() && index.exists());
     }
 }

@@ -107,6 +107,7 @@ impl Channels {
 /// clone that cannot be worked with any more is opened again.
 pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
     let mut opening = Opening::AsItIs;
+    let mut is_first = true;
     let mut wait = Duration::ZERO;
     loop {
         let Some(opened) = open(&settings, &mut channels, opening, wait).await else { return };
@@ -114,7 +115,7 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
         tracing::info!(branch = %channels.spec.borrow().key, directory = %opened.clone.directory().display(), "Clone is open");
         let mut worker = Worker::new(&settings, channels, opened.clone);
         worker.start(opened.is_new).await;
-        if opening != Opening::AsItIs {
+        if !is_first {
             worker.request_everything();
         }
         while !worker.is_finished() && worker.reopening.is_none() {
@@ -124,9 +125,9 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
             tracing::info!(branch = %worker.spec.key, unpushed = worker.schedule.queued(), "Worker ended");
             return;
         };
-        let again = opening != Opening::AsItIs && opened_at.elapsed() < LASTING;
+        let again = !is_first && opened_at.elapsed() < LASTING;
         wait = if again { schedule::retry_after(false, 1, fastrand::f64()) } else { Duration::ZERO };
-        (opening, channels) = (next, worker.channels);
+        (opening, channels, is_first) = (next, worker.channels, false);
     }
 }
 

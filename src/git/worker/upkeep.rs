@@ -5,6 +5,7 @@ use crate::git::classify;
 use crate::git::cli::GitError;
 use crate::git::clone::BranchClone;
 use crate::git::clone::policy::ClonePolicy;
+use crate::git::spec::Credentials;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,8 @@ pub(super) struct Upkeep {
     last_commit: Instant,
     /// Whether something was committed since the clone was last looked after.
     is_untidy: bool,
+    /// Whether its history is longer than it is to be.
+    is_outgrown: bool,
     /// Not before this is the history looked at.
     renewal: Instant,
 }
@@ -48,7 +51,15 @@ pub(super) enum Outcome {
 impl Upkeep {
     pub(super) fn new(policy: ClonePolicy, clone: &BranchClone) -> Self {
         let now = Instant::now();
-        Self { policy, task: None, packs: clone.packs(), last_commit: now, is_untidy: true, renewal: now }
+        Self {
+            policy,
+            task: None,
+            packs: clone.packs(),
+            last_commit: now,
+            is_untidy: true,
+            is_outgrown: false,
+            renewal: now,
+        }
     }
 
     /// A batch was written.
@@ -91,6 +102,10 @@ impl Worker {
 
     pub(super) fn tidy_if_due(&mut self) {
         let now = Instant::now();
+        if self.upkeep.is_outgrown && self.upkeep.task.is_none() && self.is_pushed() {
+            self.upkeep.is_outgrown = false;
+            self.upkeep.start(renew(self.clone.clone(), self.spec.credentials.clone()));
+        }
         let is_due = self.upkeep_due().is_some_and(|due| due <= now);
         let (Some(tip), true) = (self.tip, is_due) else { return };
         self.upkeep.is_untidy = false;
@@ -109,9 +124,7 @@ impl Worker {
         match result {
             Ok(Outcome::Repacked { is_outgrown }) => {
                 self.upkeep.packs += self.clone.packs();
-                if is_outgrown && self.is_pushed() {
-                    self.upkeep.start(renew(self.clone.clone(), self.spec.credentials.clone()));
-                }
+                self.upkeep.is_outgrown = is_outgrown;
             }
             Ok(Outcome::Renewed(next)) => {
                 self.upkeep.renewal = Instant::now() + AGAIN;
@@ -144,6 +157,6 @@ impl Worker {
     }
 }
 
-async fn renew(clone: BranchClone, credentials: crate::git::spec::Credentials) -> Result<Outcome, GitError> {
+async fn renew(clone: BranchClone, credentials: Credentials) -> Result<Outcome, GitError> {
     Ok(Outcome::Renewed(Box::new(clone.renewed(credentials).await?)))
 }
