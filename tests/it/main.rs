@@ -6,10 +6,17 @@
 mod bad_input;
 mod canary;
 mod credentials;
+mod git_argv;
+mod git_attributes;
+mod git_clone;
 mod git_engine;
+mod git_faults;
+mod git_grouping;
 mod git_process;
 mod harness;
+mod hostile_input;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
 mod registration;
