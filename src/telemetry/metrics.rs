@@ -191,7 +191,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.admission(Duration::from_micros(300), AdmissionOutcome::Allowed);
         metrics.admission(Duration::from_secs(3), AdmissionOutcome::Malformed);
-        metrics.observe_records(|| 7, || 2);
+        metrics.observe_records(|| 7, || [("records", 2), ("records_per_uid", 0), ("bytes", 0)]);
         for tier in ["exact", "exact", "none"] {
             metrics.attributed().count("ns/live", tier);
         }
@@ -203,7 +203,7 @@ mod tests {
             r#"gitopsreverser_enrich_hits_total{target="ns/live",tier="exact"} 2"#,
             r#"gitopsreverser_enrich_misses_total{target="ns/live"} 1"#,
             "gitopsreverser_kv_entries 7",
-            "gitopsreverser_kv_evictions_total 2",
+            r#"gitopsreverser_kv_evictions_total{reason="records"} 2"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod git_argv;
 mod git_attributes;
+mod git_clone;
 mod git_engine;
 mod git_faults;
 mod git_grouping;
