@@ -56,7 +56,7 @@ impl Installation {
             }
         };
         let mut message = match head(&template.unwrap_or_default()) {
-            head if head.is_empty() => head_of(&subject),
+            head if head.is_empty() => whole_line(&subject),
             head => head,
         };
         for part in [details, self.trailers(draft)].iter().filter(|part| !part.is_empty()) {
@@ -197,7 +197,7 @@ fn rendered(template: Option<&MessageTemplate>, value: impl Fn(Placeholder) -> S
 fn detail(edit: &Edit) -> String {
     let (kind, name) = (plain(&edit.id.kind.kind), plain(&edit.id.name.name));
     let place = edit.id.name.namespace.as_deref().map(|namespace| format!(" in ns/{}", plain(namespace)));
-    format!("{} {kind}/{name}{}\n", edit.operation(), place.unwrap_or_default())
+    whole_line(&format!("{} {kind}/{name}{}", edit.operation(), place.unwrap_or_default()))
 }
 
 fn plain_name(edit: &Edit) -> String {
@@ -215,8 +215,8 @@ fn head(text: &str) -> String {
     if body.is_empty() { format!("{subject}\n") } else { format!("{subject}\n\n{body}\n") }
 }
 
-fn head_of(subject: &str) -> String {
-    format!("{}\n", line(subject))
+fn whole_line(text: &str) -> String {
+    format!("{}\n", line(text))
 }
 
 /// A line that git does not take for the end of the message.

@@ -196,18 +196,6 @@ async fn the_schema_refuses_what_can_never_work() {
         ),
         ("kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}}", "spec.baseFolder"),
         (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://a:b@h/r', allowedBranches: [main]}",
-            "must not hold a user name or password",
-        ),
-        (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://h/r', allowedBranches: []}",
-            "spec.allowedBranches",
-        ),
-        (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
-            "must start with https://",
-        ),
-        (
             "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {window: 61s}}",
             "must be a duration of at most 60s",
         ),
@@ -222,6 +210,18 @@ async fn the_schema_refuses_what_can_never_work() {
         (
             "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {seed: \"a\\tb\"}}}",
             "must be text with the placeholders",
+        ),
+        (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://a:b@h/r', allowedBranches: [main]}",
+            "must not hold a user name or password",
+        ),
+        (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://h/r', allowedBranches: []}",
+            "spec.allowedBranches",
+        ),
+        (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
+            "must start with https://",
         ),
         (
             "kind: WatchRule\nmetadata: {name: x}\nspec: {sinkRef: {name: a}, rules: [{operations: [READ]}]}",
