@@ -123,6 +123,16 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_ALLOW_INSECURE_TRANSPORTS")]
     pub allow_insecure_transports: bool,
 
+    /// The hosts that GitProviders may name, and the API of a GitHub App: globs such as github.com or *.example.com,
+    /// separated by commas; by default any.
+    #[arg(long, env = "GITOPS_REVERSER_ALLOWED_GIT_HOSTS", value_delimiter = ',')]
+    pub allowed_git_hosts: Vec<String>,
+
+    /// The namespaces, besides the operator's own, whose GitProviders without a Secret use the operator's own
+    /// credentials: agent socket, credential helpers, mounted gitconfig. Separated by commas.
+    #[arg(long, env = "GITOPS_REVERSER_AMBIENT_CREDENTIALS_NAMESPACES", value_delimiter = ',')]
+    pub ambient_credentials_namespaces: Vec<String>,
+
     /// A batch becomes commits when it has so many files.
     #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_FILES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub git_batch_max_files: u32,
@@ -138,6 +148,26 @@ pub struct RunArguments {
     /// The least time between two pushes of one branch, such as 10s or 500ms.
     #[arg(long, env = "GITOPS_REVERSER_PUSH_MIN_SPACING", default_value = "10s", value_parser = crate::api::duration::parse)]
     pub push_min_spacing: std::time::Duration,
+
+    /// How many commits of a branch's history are fetched when it is cloned; 0: all.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_DEPTH", default_value_t = 50)]
+    pub clone_depth: u32,
+
+    /// What is left out of a clone: blob:none (the content of files, fetched where it is needed) or none.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_FILTER", default_value = "blob:none")]
+    pub clone_filter: crate::git::clone::policy::Filter,
+
+    /// How long a clone stays that no target uses any more, such as 168h; 0s: for ever.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_TTL", default_value = "168h", value_parser = crate::api::duration::parse)]
+    pub clone_ttl: std::time::Duration,
+
+    /// How many git processes may run at once. A quarter of them is kept for work on the local disk.
+    #[arg(long, env = "GITOPS_REVERSER_WORKERS_MAX_GLOBAL", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub workers_max_global: u32,
+
+    /// How many of them may talk to one repository.
+    #[arg(long, env = "GITOPS_REVERSER_WORKERS_MAX_PER_REPO", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub workers_max_per_repo: u32,
 
     /// Writes what the cluster makes by itself too, such as the ConfigMap kube-root-ca.crt or the Pods of a Deployment.
     #[arg(long, env = "GITOPS_REVERSER_NO_NOISE_FILTER")]
@@ -183,6 +213,20 @@ pub struct RunArguments {
     /// the rules belong to whoever made the configuration, and the operator sets only its caBundle.
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_RULES", value_enum, default_value_t = WebhookRules::Exact)]
     pub webhook_rules: WebhookRules,
+
+    /// A directory with tls.crt, tls.key and perhaps ca.crt for the webhook, read again when they change; by default
+    /// the operator makes a certificate of its own.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CERT_DIR")]
+    pub webhook_cert_dir: Option<PathBuf>,
+
+    /// A PEM file: only clients with a certificate of these authorities may call the webhook. The API server must have
+    /// been given one (its --admission-control-config-file), or it is turned away too.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CLIENT_CA")]
+    pub webhook_client_ca: Option<PathBuf>,
+
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "GITOPS_REVERSER_METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
 
     /// What is logged: error, warn, info, debug or trace, or levels by module.
     #[arg(long, env = "GITOPS_REVERSER_LOG", default_value = "info")]

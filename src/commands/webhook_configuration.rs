@@ -1,6 +1,7 @@
 //! `gitops-reverser webhook-configuration`: prints the ValidatingWebhookConfiguration.
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
+use crate::resource::HostPolicy;
 use crate::rules::{self, Compiled, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
@@ -73,7 +74,10 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
-        allow_insecure: true,
+        policy: &rules::Policy {
+            hosts: HostPolicy { allow_insecure: true, ..HostPolicy::default() },
+            ..rules::Policy::default()
+        },
         ready: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))

@@ -6,12 +6,19 @@
 mod attribution_matrix;
 mod attribution_storm;
 mod bad_input;
+mod canary;
+mod credentials;
+mod git_argv;
+mod git_clone;
 mod git_engine;
+mod git_faults;
 mod git_process;
 mod harness;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
+mod registration;
 mod round_trip;
 mod snapshot;
 

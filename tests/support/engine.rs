@@ -10,7 +10,8 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::cli::{Git, Patience, ProcessLimits};
+use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
@@ -65,6 +66,29 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        let git = Git::find(true).await.unwrap();
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
+    }
+
+    /// The same with a git that gives remotes less time.
+    pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+        let git = Git::find(true).await.unwrap().with_patience(patience);
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
+    }
+
+    /// The same with other clones and numbers of processes.
+    pub(crate) async fn start_with(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        limits: ProcessLimits,
+    ) -> Self {
+        let git = Git::find(true).await.unwrap().with_limits(limits);
+        Self::start_using(git, work_dir, url, password, clones).await
+    }
+
+    async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -75,9 +99,10 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap(),
+            git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
+            clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -128,6 +153,11 @@ impl Engine {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
     }
+}
+
+/// How the engine's clones are made. The machine that runs the tests may be nearly full.
+pub(crate) fn mk_policy() -> ClonePolicy {
+    ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() }
 }
 
 pub(crate) fn change(name: &str, content: Content) -> Change {
@@ -188,7 +218,7 @@ pub(crate) async fn mk_remote(name: &str) -> (GitServer, RemoteRepo, ScratchDir)
 /// Plain git in the engine's only clone.
 pub(crate) fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
     let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
-    let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
+    let output = git_command().arg("-C").arg(clone).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,8 +1,9 @@
 //! One HTTP request answered by `git http-backend`, which speaks CGI (RFC 3875).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use hyper::{Request, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::remote_repo::git_command;
+use super::remote_repo::{clean_command, git_command};
 
 /// A response body that is sent while it is made.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -24,12 +25,16 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 const HEADERS_LIMIT: usize = 64 * 1024;
 
 /// Runs the backend for repositories below `root`, as the authenticated `user`. Both bodies are streamed, so
-/// that a pack of any size passes through.
-pub(crate) async fn answer(root: &Path, user: &str, request: Request<Incoming>) -> Result<Response<Body>> {
+/// that a pack of any size passes through; of the request's, `limit` bytes do.
+pub(crate) async fn answer(
+    root: &Path,
+    user: &str,
+    request: Request<Incoming>,
+    limit: usize,
+) -> Result<Response<Body>> {
     let (parts, body) = request.into_parts();
-    let mut command = Command::from(git_command());
+    let mut command = backend()?;
     command
-        .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("REMOTE_USER", user)
@@ -42,14 +47,17 @@ pub(crate) async fn answer(root: &Path, user: &str, request: Request<Incoming>) 
         .stderr(Stdio::null())
         .kill_on_drop(true);
     pass_header(&mut command, &parts.headers, CONTENT_TYPE.as_str(), "CONTENT_TYPE");
-    pass_header(&mut command, &parts.headers, CONTENT_LENGTH.as_str(), "CONTENT_LENGTH");
+    if limit == usize::MAX {
+        // A backend that was promised more than it gets reads its closed input for ever.
+        pass_header(&mut command, &parts.headers, CONTENT_LENGTH.as_str(), "CONTENT_LENGTH");
+    }
     pass_header(&mut command, &parts.headers, CONTENT_ENCODING.as_str(), "HTTP_CONTENT_ENCODING");
     pass_header(&mut command, &parts.headers, "git-protocol", "GIT_PROTOCOL");
 
     let mut child = command.spawn().context("starting git http-backend")?;
     let stdin = child.stdin.take().context("git http-backend has no standard input")?;
     let mut stdout = child.stdout.take().context("git http-backend has no standard output")?;
-    tokio::spawn(feed(body, stdin));
+    tokio::spawn(feed(body, stdin, limit));
 
     let mut read = BytesMut::new();
     let body_at = loop {
@@ -65,6 +73,16 @@ pub(crate) async fn answer(root: &Path, user: &str, request: Request<Incoming>) 
     Ok(response.body(stream_body(read.freeze(), stdout, child))?)
 }
 
+/// The backend itself: killing `git http-backend` would only kill the `git` that has started it.
+fn backend() -> Result<Command> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if PROGRAM.get().is_none() {
+        let folder = git_command().arg("--exec-path").output().context("starting git")?.stdout;
+        PROGRAM.get_or_init(|| Path::new(String::from_utf8_lossy(&folder).trim_end()).join("git-http-backend"));
+    }
+    Ok(Command::from(clean_command(PROGRAM.get().context("git did not say where its programs are")?)))
+}
+
 fn pass_header(command: &mut Command, headers: &HeaderMap, name: &str, variable: &str) {
     if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) {
         command.env(variable, value);
@@ -73,12 +91,16 @@ fn pass_header(command: &mut Command, headers: &HeaderMap, name: &str, variable:
 
 /// Passes the request body on. Ends early when the client is gone or the backend has read enough: either side
 /// notices for itself.
-async fn feed(mut body: Incoming, mut stdin: ChildStdin) {
-    while let Some(Ok(frame)) = body.frame().await {
+async fn feed(mut body: Incoming, mut stdin: ChildStdin, mut limit: usize) {
+    while limit > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if stdin.write_all(&data).await.is_err() {
+        let passed_on = data.len().min(limit);
+        limit -= passed_on;
+        if stdin.write_all(&data[..passed_on]).await.is_err() {
             return;
         }
     }

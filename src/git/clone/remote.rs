@@ -1,15 +1,15 @@
 //! What a clone asks of its remote.
 
 use super::BranchClone;
+use crate::git::classify::Class;
 use crate::git::cli::{GitCommand, GitError, Output};
-use crate::git::credentials::CredentialFile;
+use crate::git::credentials::{Access, Authentication};
 use crate::git::push::PushOutcome;
 use crate::git::spec::Credentials;
 use crate::resource::Oid;
+use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -107,9 +107,18 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let file = CredentialFile::write(credentials, &self.key.url, &self.secrets)
-            .map_err(|source| Self::io(subcommand, source))?;
-        arguments(file.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
+        let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
+        let command = access
+            .apply(self.command(subcommand))
+            .remote(self.key.url.normalized())
+            .deadline(self.git.patience().transfer);
+        let output = access.redact(arguments(command).run().await?);
+        if let Authentication::GithubApp(app) = &credentials.authentication
+            && Class::of_output(&output) == Some(Class::Auth)
+        {
+            app.forget().await;
+        }
+        Ok(output)
     }
 }
 
