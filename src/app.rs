@@ -165,7 +165,7 @@ impl Operator {
         tracing::info!(work_dir = %arguments.work_dir.display(), instance = installation.instance_id, "Starting");
 
         let mut tasks = Tasks::default();
-        let evidence = Arc::new(Index::new(attribution::Limits::default()));
+        let evidence = Arc::new(evidence(&arguments));
         let metrics = Arc::new(Metrics::new()?);
         observe(&metrics, &evidence);
         let served = admission::serve(&mut tasks, &arguments, &namespace, &evidence, &metrics).await?;
@@ -290,6 +290,18 @@ fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
             allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
         },
         ambient_namespaces: ambient.into_iter().collect(),
+    }
+}
+
+fn evidence(arguments: &RunArguments) -> Index {
+    let index = Index::new(attribution::Limits {
+        records: arguments.attribution_max_records as usize,
+        records_per_uid: arguments.attribution_max_per_uid as usize,
+        ..attribution::Limits::default()
+    });
+    match arguments.webhook_rules {
+        WebhookRules::Exact => index,
+        WebhookRules::Broad => index.with_other_versions(),
     }
 }
 

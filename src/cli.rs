@@ -214,6 +214,14 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_RULES", value_enum, default_value_t = WebhookRules::Exact)]
     pub webhook_rules: WebhookRules,
 
+    /// How many admission requests are remembered, to find the authors of changes.
+    #[arg(long, env = "GITOPS_REVERSER_ATTRIBUTION_MAX_RECORDS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attribution_max_records: u32,
+
+    /// How many of them may concern one object.
+    #[arg(long, env = "GITOPS_REVERSER_ATTRIBUTION_MAX_PER_UID", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attribution_max_per_uid: u32,
+
     /// A directory with tls.crt, tls.key and perhaps ca.crt for the webhook, read again when they change; by default
     /// the operator makes a certificate of its own.
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CERT_DIR")]

@@ -5,6 +5,8 @@
 //! because nothing joins it. Everything here is pure; time is a parameter.
 
 pub mod index;
+#[cfg(test)]
+mod model;
 pub mod record;
 pub mod resolve;
 pub mod verdict;

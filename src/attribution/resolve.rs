@@ -63,8 +63,10 @@ pub enum Transition<'a> {
 enum Fit {
     /// This much.
     As(Tier),
-    /// This much, if what it asked for is what became of the object.
+    /// This much, if what it asked for is what became of the object; where versions were missed, else a rival.
     IfContent(Tier),
+    /// Nothing, but it may have led to a version that was missed.
+    Rival,
 }
 
 impl<'a> Transition<'a> {
@@ -102,12 +104,13 @@ impl<'a> Transition<'a> {
             (Self::Deleted { .. }, Request::Delete { base, propagation }) => {
                 ends(Propagation::Background, base, *propagation)
             }
-            (Self::Listed { previous, .. }, Request::Create(_) | Request::Update { .. }) => {
+            (Self::Listed { previous, .. }, request) => {
                 let is_left_behind = match (previous, request.base()) {
                     (Some(previous), base) => base.is_none_or(|base| is_later(previous, base)),
                     (None, _) => false,
                 };
-                (!is_left_behind).then_some(Fit::IfContent(Tier::Relisted))
+                let fit = request.asked().map_or(Fit::Rival, |_| Fit::IfContent(Tier::Relisted));
+                (!is_left_behind).then_some(fit)
             }
             // Later versions that were missed may have had their own: whoever asked then is a rival.
             (Self::Missed { previous }, Request::Delete { base, .. }) => {
@@ -148,9 +151,16 @@ impl Index {
         let needs_content = found.records.iter().any(|kept| kept.record.request.asked().is_some());
         let content = needs_content.then(content).flatten();
         let mut complete = true;
-        let mut fitting: Vec<(Arc<Record>, Tier)> = Vec::new();
+        let (mut fitting, mut rivals): (Vec<(Arc<Record>, Tier)>, Vec<Arc<Record>>) = Default::default();
         for kept in found.records {
-            let Some(tier) = self.judge(event, &kept.record, content.as_ref()) else { continue };
+            let tier = match self.judge(event, &kept.record, content.as_ref()) {
+                Some(Fit::As(tier)) => tier,
+                Some(Fit::Rival) => {
+                    rivals.push(kept.record);
+                    continue;
+                }
+                Some(Fit::IfContent(_)) | None => continue,
+            };
             // Nobody else can have made an object of that uid.
             if transition != Transition::Created {
                 let mut lost = found.lost.iter().chain(&lost_evictions);
@@ -163,9 +173,14 @@ impl Index {
         let on_previous = |(record, _): &(Arc<Record>, Tier)| {
             record.request.base().map(|base| &**base) == transition.previous() && record.request != Request::Evict
         };
+        let is_alone = || rivals.iter().all(|rival| fitting.iter().all(|(record, _)| record.user == rival.user));
         match transition {
             // Versions before the last one were made by nobody knows whom.
-            Transition::Listed { .. } if !fitting.iter().all(on_previous) => verdict.merged(),
+            Transition::Listed { .. }
+                if verdict.author().is_some() && !(fitting.iter().all(on_previous) && is_alone()) =>
+            {
+                Verdict::merged(fitting.iter().map(|(record, _)| record).chain(&rivals))
+            }
             Transition::Missed { .. } if verdict.author().is_some() && !fitting.iter().any(on_previous) => {
                 Verdict::none()
             }
@@ -173,18 +188,19 @@ impl Index {
         }
     }
 
-    /// What `record` proves; `None` if nothing.
-    fn judge(&self, event: &ObservedEvent<'_>, record: &Record, content: Option<&Fingerprint>) -> Option<Tier> {
-        match (event.transition.fit(&record.request)?, record.request.asked()) {
-            (Fit::As(tier), _) => Some(tier),
-            (Fit::IfContent(tier), Some(Asked { content: asked, .. })) if Some(asked) == content => Some(tier),
+    /// What `record` amounts to, its content looked at; `None` if to nothing.
+    fn judge(&self, event: &ObservedEvent<'_>, record: &Record, content: Option<&Fingerprint>) -> Option<Fit> {
+        let (fit, asked) = (event.transition.fit(&record.request)?, record.request.asked());
+        match (fit, asked) {
+            (Fit::IfContent(tier), Some(asked)) if Some(&asked.content) == content => Some(Fit::As(tier)),
             // Of an object in another version of its API only the metadata compares: managers and times are there.
             (Fit::IfContent(Tier::Exact), Some(Asked { api_version, content: asked })) => {
                 let is_foreign = self.accepts_other_versions() && **api_version != *event.api_version;
                 (is_foreign && content.is_some_and(|content| content.metadata == asked.metadata))
-                    .then_some(Tier::Inferred)
+                    .then_some(Fit::As(Tier::Inferred))
             }
-            (Fit::IfContent(_), _) => None,
+            (Fit::IfContent(_), _) => Some(Fit::Rival),
+            (fit, _) => Some(fit),
         }
     }
 
@@ -195,10 +211,8 @@ impl Index {
                 self.leave_version(event.uid, Some(previous));
             }
             Transition::Listed { version, .. } => self.reach_version(event.uid, version),
+            // Evictions stay: one may be of the next Pod of that name, whose end is not seen yet.
             Transition::Deleted { .. } | Transition::Missed { .. } => self.leave_object(event.uid),
-        }
-        if let Some(key) = event.evictions.filter(|_| event.transition.is_end()) {
-            self.leave_object(key);
         }
     }
 }
@@ -336,7 +350,7 @@ mod tests {
             ("evicted", &[evict("alice")], DELETED, Tier::Inferred),
             ("evicted with grace", &[evict("alice")], MARKED, Tier::Inferred),
             ("evicted and deleted by the same", &[evict("alice"), delete("5", "alice")], MARKED, Tier::Version),
-            ("listed", &[update("5", 1, "alice"), update("5", 2, "bob")], LISTED, Tier::Relisted),
+            ("listed", &[update("5", 1, "alice"), update("5", 2, "alice")], LISTED, Tier::Relisted),
             (
                 "listed after a change that was seen",
                 &[update("4", 1, "bob"), update("5", 1, "alice")],
@@ -464,10 +478,14 @@ mod tests {
             (&[update("7", 1, "alice")][..], LISTED),
             (&[update("5", 1, "alice"), update("7", 1, "alice")], LISTED),
             (&[update("7", 1, "alice")], LISTED_NEW),
+            (&[update("5", 1, "alice"), update("5", 2, "bob")], LISTED),
+            (&[update("5", 1, "alice"), scale("6", 2, "bob")], LISTED),
+            (&[update("5", 1, "alice"), delete("5", "bob")], LISTED),
         ] {
             let verdict = resolve(records, transition, Some(1));
             assert_eq!((verdict.tier(), verdict.author()), (Tier::Relisted, None), "{records:?}");
-            assert_eq!(verdict.candidates(), ["alice"]);
+            let names: std::collections::BTreeSet<_> = records.iter().map(|record| &record.user.name).collect();
+            assert!(verdict.candidates().iter().eq(names), "{records:?}");
         }
     }
 
@@ -492,14 +510,13 @@ mod tests {
     }
 
     #[test]
-    fn an_eviction_is_used_up_by_the_end_of_its_pod() {
+    fn an_eviction_may_be_of_the_next_pod_of_that_name() {
         let (index, now) = (Index::new(Limits::default()), Instant::now());
         index.insert(evict("bob"), now);
-        assert_eq!(index.resolve(&event(MARKED), || None, now).tier(), Tier::Inferred);
+        assert_eq!(index.resolve(&event(DELETED), || None, now).tier(), Tier::Inferred);
+        index.insert(evict("mallory"), now);
         let next = ObservedEvent { uid: "another", ..event(DELETED) };
-        index.insert(Record { uid: Arc::from("another"), ..delete("5", "alice") }, now);
-        assert_eq!(index.resolve(&next, || None, now).tier(), Tier::Version);
-        assert!(index.is_empty());
+        assert_eq!(index.resolve(&next, || None, now).tier(), Tier::Ambiguous);
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Verdict {
     /// Judges the requests that fit a change, each with what it amounts to. Of one user's the strongest counts;
     /// `complete` says that no record that might fit was lost.
     pub(super) fn among(fitting: &[(Arc<Record>, Tier)], complete: bool) -> Self {
-        let candidates = users(fitting);
+        let candidates = users(fitting.iter().map(|(record, _)| record));
         if candidates.len() > 1 {
             return Self { tier: Tier::Ambiguous, author: None, candidates };
         }
@@ -87,10 +87,10 @@ impl Verdict {
         }
     }
 
-    /// The same verdict on a change that may be of several versions: whoever made the last of them is not its author.
-    pub(super) fn merged(self) -> Self {
-        let candidates = self.author.into_iter().map(|author| author.user.name).chain(self.candidates).collect();
-        Self { tier: self.tier, author: None, candidates }
+    /// On a change that may be of several versions, by those who sent `records`: whoever made the last of them is not
+    /// its author.
+    pub(super) fn merged<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Self {
+        Self { tier: Tier::Relisted, author: None, candidates: users(records) }
     }
 
     /// How firmly the author is known.
@@ -115,8 +115,8 @@ impl Verdict {
 }
 
 /// The distinct users, in order.
-fn users(fitting: &[(Arc<Record>, Tier)]) -> Vec<String> {
-    let mut names: Vec<&str> = fitting.iter().map(|(record, _)| record.user.name.as_str()).collect();
+fn users<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Vec<String> {
+    let mut names: Vec<&str> = records.map(|record| record.user.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().take(MAX_CANDIDATES).map(str::to_owned).collect()

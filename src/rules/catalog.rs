@@ -4,6 +4,9 @@ use crate::resource::ResourceType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The keys that lead to the number of replicas in an object.
+pub type ReplicasPath = Arc<[String]>;
+
 /// The types that can be listed and watched, with all their served versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
@@ -11,6 +14,8 @@ pub struct Catalog {
     types: BTreeMap<(String, String), Vec<Arc<ResourceType>>>,
     /// Of the types that have any.
     subresources: BTreeMap<ResourceType, Vec<String>>,
+    /// Where objects have their replicas, of the types that have them elsewhere than the built-in ones.
+    replicas: BTreeMap<ResourceType, ReplicasPath>,
 }
 
 impl Catalog {
@@ -32,6 +37,21 @@ impl Catalog {
     pub fn with_subresources(mut self, subresources: impl IntoIterator<Item = (ResourceType, Vec<String>)>) -> Self {
         self.subresources = subresources.into_iter().filter(|(_, names)| !names.is_empty()).collect();
         self
+    }
+
+    /// The catalog, which then knows where the objects of some custom types have their replicas.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: BTreeMap<ResourceType, ReplicasPath>) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Where objects of `kind` have the replicas that their subresource `scale` sets; `None` for a type without it.
+    #[must_use]
+    pub fn replicas_path(&self, kind: &ResourceType) -> Option<ReplicasPath> {
+        let is_scalable = self.subresources(kind).iter().any(|name| name == "scale");
+        let of_built_in = || ["spec", "replicas"].map(str::to_owned).into();
+        is_scalable.then(|| self.replicas.get(kind).cloned().unwrap_or_else(of_built_in))
     }
 
     /// The subresources of `kind` through which its objects can be changed, such as `scale`, in order.

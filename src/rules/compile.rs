@@ -102,7 +102,9 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     }
     let ready = targets.values().filter(|target| inputs.ready.contains(&***target)).cloned();
     Compiled {
-        set: RuleSet::new(ready, routes).without(inputs.providers.iter().filter_map(|p| credentials_of(p)).collect()),
+        set: RuleSet::new(ready, routes)
+            .scaled_as(inputs.catalog)
+            .without(inputs.providers.iter().filter_map(|p| credentials_of(p)).collect()),
         verdicts: Verdicts {
             providers: providers
                 .iter()

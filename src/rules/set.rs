@@ -1,5 +1,6 @@
 //! The compiled rules: which targets want which objects.
 
+use super::catalog::{Catalog, ReplicasPath};
 use crate::resource::{BaseFolder, BranchKey, NamespacedName, ObjectName, Operations, ResourceType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub struct RuleSet {
     selected: BTreeSet<Arc<ResourceType>>,
     /// Secrets with credentials of our own.
     credentials: BTreeSet<NamespacedName>,
+    /// Of the selected types that can be scaled.
+    replicas: BTreeMap<Arc<ResourceType>, ReplicasPath>,
 }
 
 /// A target that takes changes.
@@ -71,7 +74,22 @@ impl RuleSet {
             kinds: merged.into_iter().map(|(kind, routes)| (kind, routes.into_values().collect())).collect(),
             selected,
             credentials: BTreeSet::new(),
+            replicas: BTreeMap::new(),
         }
+    }
+
+    /// The set, which then knows where the objects of its types have their replicas.
+    #[must_use]
+    pub fn scaled_as(mut self, catalog: &Catalog) -> Self {
+        let path = |kind: &Arc<ResourceType>| Some((Arc::clone(kind), catalog.replicas_path(kind)?));
+        self.replicas = self.selected.iter().filter_map(path).collect();
+        self
+    }
+
+    /// Where objects of `kind` have the replicas that `/scale` sets; `None` for a type without it.
+    #[must_use]
+    pub fn replicas_path(&self, kind: &ResourceType) -> Option<&ReplicasPath> {
+        self.replicas.get(kind)
     }
 
     /// The set, which then never wants the Secrets named `credentials`: with what pushes to a repository nobody shall

@@ -3,6 +3,7 @@
 //! An answer of the API server may be incomplete, and may leave out for a moment what it serves. So what appears
 //! is taken at once, and what is missing is dropped only after [`GRACE`].
 
+use super::replicas;
 use crate::resource::ResourceType;
 use crate::rules::Catalog;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -56,7 +57,9 @@ pub async fn run(client: Client, refresh: Duration, out: watch::Sender<Option<Ar
         let next = match ask(&client).await {
             Ok(answer) => {
                 retry = backoff();
-                publish(&out, known.observe(answer, Instant::now()));
+                let catalog = known.observe(answer, Instant::now());
+                let replicas = replicas::of_custom_types(&client, &catalog).await;
+                publish(&out, catalog.with_replicas(replicas));
                 refresh
             }
             Err(error) => {

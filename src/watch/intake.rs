@@ -103,6 +103,7 @@ impl Intake {
     /// Takes over who wants what. Returns whether a list has to start: because a target is new or wants something else,
     /// and no list that is under way is right for it.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>) -> bool {
+        self.join.replicas = rules.replicas_path(&self.kind).cloned();
         let before = std::mem::replace(&mut self.rules, rules);
         let withheld = self.rules.withholds_otherwise(&before, &self.kind);
         let of = |rules: &RuleSet, name: &NamespacedName| -> Vec<Route> {

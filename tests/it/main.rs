@@ -3,6 +3,8 @@
 // A test that cannot go on has failed, and a panic says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attribution_matrix;
+mod attribution_storm;
 mod bad_input;
 mod canary;
 mod credentials;
