@@ -5,12 +5,14 @@
 
 mod admission;
 
+use crate::attribution::index::Evictions;
 use crate::attribution::{self, Index};
 use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};
 use crate::controllers::registration::{self, Ownership};
 use crate::controllers::{self, events};
+use crate::git::author::Authors;
 use crate::git::batch::BatchLimits;
 use crate::git::cli::{Git, ProcessLimits};
 use crate::git::clone::policy::ClonePolicy;
@@ -165,14 +167,20 @@ impl Operator {
         tracing::info!(work_dir = %arguments.work_dir.display(), instance = installation.instance_id, "Starting");
 
         let mut tasks = Tasks::default();
-        let evidence = Arc::new(Index::new(attribution::Limits::default()));
+        let evidence = Index::new(attribution::Limits::default());
+        let evidence = Arc::new(match arguments.webhook_rules {
+            WebhookRules::Exact => evidence,
+            WebhookRules::Broad => evidence.with_other_versions(),
+        });
         let metrics = Arc::new(Metrics::new()?);
         observe(&metrics, &evidence);
         let served = admission::serve(&mut tasks, &arguments, &namespace, &evidence, &metrics).await?;
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
         let pool = Arc::new(pool);
-        tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, places, installation)), starts));
+        let authors = name_authors(&mut tasks, &arguments)?;
+        let settings = worker_settings(&arguments, git, places, installation, (authors, &metrics));
+        tasks.spawn("git", pool::run(Arc::new(settings), starts));
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
@@ -198,6 +206,7 @@ impl Operator {
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
+            attributed: Arc::clone(metrics.attributed()),
             policy: provider_policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
@@ -298,11 +307,14 @@ fn worker_settings(
     git: Git,
     places: Places,
     installation: Arc<Installation>,
+    (authors, metrics): (Arc<Authors>, &Metrics),
 ) -> worker::Settings {
     worker::Settings {
         git,
         places,
         installation,
+        authors,
+        attributed: Arc::clone(metrics.attributed()),
         clones: ClonePolicy {
             depth: arguments.clone_depth,
             filter: arguments.clone_filter,
@@ -318,10 +330,22 @@ fn worker_settings(
     }
 }
 
+/// Reads how authors are called, and keeps that current.
+fn name_authors(tasks: &mut Tasks, arguments: &RunArguments) -> anyhow::Result<Arc<Authors>> {
+    let Some(path) = arguments.author_mapping.clone() else { return Ok(Arc::default()) };
+    let authors = Arc::new(Authors::read(&path)?);
+    tasks.spawn("the author mapping", endless(Arc::clone(&authors).follow(path)));
+    Ok(authors)
+}
+
 /// Lets the metrics tell of the admission records.
 fn observe(metrics: &Metrics, evidence: &Arc<Index>) {
     let (records, evictions) = (Arc::clone(evidence), Arc::clone(evidence));
-    metrics.observe_records(move || records.len() as u64, move || evictions.evictions());
+    let evictions = move || {
+        let Evictions { records, records_per_uid, bytes } = evictions.evictions();
+        [("records", records), ("records_per_uid", records_per_uid), ("bytes", bytes)]
+    };
+    metrics.observe_records(move || records.len() as u64, evictions);
 }
 
 /// Starts the server for metrics and probes; ready as soon as the first rules are known.

@@ -224,6 +224,11 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CLIENT_CA")]
     pub webhook_client_ca: Option<PathBuf>,
 
+    /// A YAML file that says how users are called in Git, by name or pattern, read again when it changes; see
+    /// docs/attribution.md. Users that it does not name have an address that is nobody's.
+    #[arg(long, env = "GITOPS_REVERSER_AUTHOR_MAPPING")]
+    pub author_mapping: Option<PathBuf>,
+
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "GITOPS_REVERSER_METRICS_LISTEN", default_value = "0.0.0.0:8080")]
     pub metrics_listen: SocketAddr,

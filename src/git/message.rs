@@ -1,7 +1,6 @@
 //! The one writer of commit messages. Every interpolated value is stripped and bounded, so that none can forge a
 //! line, a trailer or a header.
 
-use super::spec::Identity;
 use crate::attribution::Verdict;
 use crate::change::Change;
 use crate::resource::Operation;
@@ -64,15 +63,6 @@ impl Installation {
     }
 }
 
-/// Who stands in the commit as its author, when that is proven.
-#[must_use]
-pub fn author(verdict: &Verdict) -> Option<(Identity, i64)> {
-    let author = verdict.author()?;
-    let name = plain(&author.user.name);
-    let email = format!("{}@users.noreply.invalid", slug(&name));
-    Some((Identity { name, email }, author.at.as_second()))
-}
-
 /// Text on one line without control and bidirectional characters, at most 256 characters long.
 #[must_use]
 pub fn plain(text: &str) -> String {
@@ -89,16 +79,6 @@ pub fn plain(text: &str) -> String {
 
 const fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-fn slug(name: &str) -> String {
-    let slug: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' })
-        .take(64)
-        .collect();
-    let slug = slug.trim_matches(['.', '-']);
-    if slug.is_empty() { "unknown".to_owned() } else { slug.to_owned() }
 }
 
 fn candidates(verdict: &Verdict) -> String {

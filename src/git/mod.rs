@@ -6,6 +6,7 @@
 //!                      └─◄─ remote (push, fetch) ◄── schedule (when?) ◄───────────┘
 //! ```
 
+pub mod author;
 pub mod batch;
 pub mod classify;
 pub mod cli;

@@ -2,10 +2,11 @@
 //!
 //! Pure: git and the clock stay outside. The index runs ahead of the branch by what the open batch will do.
 
+use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
 use super::mailbox::Message;
-use super::message::{self, Installation};
+use super::message::Installation;
 use super::spec::Identity;
 use super::tree::TreeIndex;
 use crate::change::{Change, Content, SeedItem, SeedScope};
@@ -13,6 +14,7 @@ use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
 use crate::sanitize::Manifest;
+use crate::telemetry::metrics::AttributedChanges;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +26,8 @@ const PACK_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Stage {
     installation: Arc<Installation>,
+    authors: Arc<Authors>,
+    attributed: Arc<AttributedChanges>,
     committer: Identity,
     format: ObjectFormat,
     targets: BTreeMap<NamespacedName, BaseFolder>,
@@ -94,6 +98,8 @@ impl Stage {
     ) -> Self {
         Self {
             installation,
+            authors: Arc::default(),
+            attributed: Arc::default(),
             committer,
             format,
             targets: BTreeMap::new(),
@@ -107,6 +113,12 @@ impl Stage {
             blob_bytes: 0,
             dropped: Vec::new(),
         }
+    }
+
+    /// The stage, which then calls authors as `authors` says, and counts in `attributed` how firmly they are known.
+    #[must_use]
+    pub fn naming(self, authors: Arc<Authors>, attributed: Arc<AttributedChanges>) -> Self {
+        Self { authors, attributed, ..self }
     }
 
     /// Takes over the targets and the committer. The index must be loaded anew when folders changed.
@@ -257,7 +269,8 @@ impl Stage {
         }
         self.apply_to_index(&file);
         let committer = Signature::new(&self.committer, now.seconds);
-        let author = message::author(&change.verdict);
+        let author = self.authors.of(&change.verdict);
+        self.attributed.count(&change.target.to_string(), change.verdict.tier().as_str());
         let commit = Commit {
             author: author.map_or_else(|| committer.clone(), |(identity, at)| Signature::new(&identity, at)),
             committer,

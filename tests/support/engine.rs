@@ -79,6 +79,8 @@ impl Engine {
             git: Git::find(true).await.unwrap(),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
+            authors: Arc::default(),
+            attributed: Arc::default(),
             // The machine that runs the tests may be nearly full.
             clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
             batch: BatchLimits { files: 200, bytes: 1 << 20 },

@@ -6,6 +6,7 @@ mod content;
 mod journal;
 mod outcome;
 
+use super::author::Authors;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
@@ -21,6 +22,7 @@ use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState};
 use crate::change::Resync;
 use crate::resource::Oid;
+use crate::telemetry::metrics::AttributedChanges;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -45,6 +47,10 @@ pub struct Settings {
     pub places: Places,
     /// What commits name as their origin.
     pub installation: Arc<Installation>,
+    /// How authors are called.
+    pub authors: Arc<Authors>,
+    /// Where changes are counted by how firmly their author is known.
+    pub attributed: Arc<AttributedChanges>,
     /// How clones are made and kept.
     pub clones: ClonePolicy,
     /// How large a batch may become.
@@ -179,7 +185,8 @@ impl Worker {
         let spec = channels.spec.borrow().clone();
         let installation = Arc::clone(&settings.installation);
         Self {
-            stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch),
+            stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch)
+                .naming(Arc::clone(&settings.authors), Arc::clone(&settings.attributed)),
             schedule: PushSchedule::new(spec.push, settings.push_spacing, settings.push_ceiling),
             remote: Remote::default(),
             tip: None,
