@@ -5,10 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../../src/attribution/mod.rs"]
+pub mod attribution;
 #[path = "../../../src/resource/mod.rs"]
 pub mod resource;
 #[path = "../../../src/sanitize/mod.rs"]
 pub mod sanitize;
+
+/// What the webhook does before it answers.
+#[allow(dead_code, reason = "the server that uses the rest is not here")]
+pub mod webhook {
+    #[path = "../../../../src/webhook/admission.rs"]
+    pub mod admission;
+    #[path = "../../../../src/webhook/subresource.rs"]
+    mod subresource;
+}
 
 use resource::ResourceType;
 
