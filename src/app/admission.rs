@@ -50,7 +50,12 @@ pub(super) async fn serve(
     // Where somebody else wrote the path, it is no secret.
     let secret = (arguments.webhook_rules == WebhookRules::Exact).then(random_segment).transpose()?;
     let endpoint = secret.as_ref().map_or_else(|| endpoint.clone(), |segment| endpoint.clone().below(segment));
-    let desk = Desk { index: Arc::clone(index), metrics: Arc::clone(metrics), secret };
+    let desk = Desk {
+        index: Arc::clone(index),
+        metrics: Arc::clone(metrics),
+        secret,
+        email_extra: arguments.author_email_extra.clone(),
+    };
 
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {

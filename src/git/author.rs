@@ -2,7 +2,7 @@
 
 use super::message::plain;
 use super::spec::Identity;
-use crate::attribution::Verdict;
+use crate::attribution::{User, Verdict};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -140,10 +140,12 @@ impl Authors {
     #[must_use]
     pub fn of(&self, verdict: &Verdict) -> Option<(Identity, i64)> {
         let author = verdict.author()?;
-        Some((self.identity(&author.user.name), author.at.as_second()))
+        Some((self.identity(&author.user), author.at.as_second()))
     }
 
-    fn identity(&self, user: &str) -> Identity {
+    fn identity(&self, user: &User) -> Identity {
+        let trusted = user.email.as_deref().filter(|email| is_address(email));
+        let user = user.name.as_str();
         let mapping = self.mapping();
         let entry = mapping.of(user);
         let name = entry.and_then(|entry| entry.name.as_deref());
@@ -153,7 +155,7 @@ impl Authors {
         };
         Identity {
             name: name.map_or_else(|| plain(readable(user).as_deref().unwrap_or(user)), plain),
-            email: email.map_or_else(|| made_up(user), str::to_owned),
+            email: email.or(trusted).map_or_else(|| made_up(user), str::to_owned),
         }
     }
 }
@@ -221,8 +223,12 @@ mod tests {
         Authors { mapping: RwLock::new(Arc::new(Mapping::parse(mapping).unwrap())) }
     }
 
+    fn mk_user(name: &str, email: Option<&str>) -> User {
+        User { name: name.to_owned(), email: email.map(str::to_owned) }
+    }
+
     fn called(authors: &Authors, user: &str) -> String {
-        let Identity { name, email } = authors.identity(user);
+        let Identity { name, email } = authors.identity(&mk_user(user, None));
         format!("{name} <{email}>")
     }
 
@@ -263,6 +269,17 @@ authors:
     }
 
     #[test]
+    fn a_trusted_address_counts_where_the_mapping_has_none() {
+        let authors = mk_authors("authors: [{user: alice, email: alice@example.com}, {user: bob, name: Bob}]");
+        let email = |name, trusted| authors.identity(&mk_user(name, Some(trusted))).email;
+        assert_eq!(email("alice", "a@trusted.example"), "alice@example.com");
+        assert_eq!(email("bob", "b@trusted.example"), "b@trusted.example");
+        for odd in ["", "b", "b@", "b@x>", "b @x", "a@b@c", "b@x\n"] {
+            assert_eq!(email("bob", odd), "bob@users.noreply.invalid", "{odd}");
+        }
+    }
+
+    #[test]
     fn a_mapping_that_says_nothing_or_something_wrong_is_refused() {
         for text in [
             "",
@@ -289,10 +306,10 @@ authors:
         let authors = Authors::read(&path).unwrap();
         std::fs::write(&path, "authors: [{user: alice").unwrap();
         assert!(matches!(load(&path), Err(MappingError::Invalid { .. })));
-        assert_eq!(authors.identity("alice").name, "Alice");
+        assert_eq!(authors.identity(&mk_user("alice", None)).name, "Alice");
         std::fs::write(&path, "authors: [{user: alice, name: Other}]").unwrap();
         authors.replace(load(&path).unwrap());
-        assert_eq!(authors.identity("alice").name, "Other");
+        assert_eq!(authors.identity(&mk_user("alice", None)).name, "Other");
     }
 
     #[test]

@@ -245,7 +245,10 @@ const CONFIGURATION: &str = "gitops-reverser";
 async fn nothing_mirrored_means_no_call_and_a_new_rule_is_in_effect_at_once_and_defended() {
     let cluster = ControlPlane::start().await.unwrap();
     let scratch = ScratchDir::new().unwrap();
-    let operator = Operator::start(&cluster, &scratch, &[]).await.unwrap();
+    let mapping = scratch.path().join("authors.yaml");
+    std::fs::write(&mapping, "authors: [{user: bob, name: Bob B, email: bob@example.com}]").unwrap();
+    let extra = format!("--author-mapping={}", mapping.display());
+    let operator = Operator::start(&cluster, &scratch, &[&extra]).await.unwrap();
     eventually(SOON, "the registration", async || {
         Ok(webhooks(&cluster, CONFIGURATION).await?.is_empty().then_some(()))
     })
@@ -271,7 +274,16 @@ async fn nothing_mirrored_means_no_call_and_a_new_rule_is_in_effect_at_once_and_
     mirror.ready(&cluster).await.unwrap();
     send(&cluster, "bob", "POST", &maps, &json!({"metadata": {"name": "web"}})).await.unwrap();
     let log = mirror.commits(&mirror.config_map("web"), 1).await.unwrap();
-    assert_eq!(log[0].author_name, "bob");
+    assert_eq!((log[0].author_name.as_str(), log[0].author_email.as_str()), ("Bob B", "bob@example.com"));
+    std::fs::write(&mapping, "authors: [{user: bob, name: Robert}]").unwrap();
+    eventually(SOON, "the new name", async || {
+        let name = format!("renamed-{}", began.elapsed().as_millis());
+        send(&cluster, "bob", "POST", &maps, &json!({"metadata": {"name": name}})).await?;
+        let log = mirror.commits(&mirror.config_map(&name), 1).await?;
+        Ok((log[0].author_name == "Robert").then_some(()))
+    })
+    .await
+    .unwrap();
     eventually(SOON, "the counts of the target", async || {
         let path = format!("/apis/configbutler.ai/v1alpha1/namespaces/{}/gittargets/live", mirror.namespace);
         let target: Value = serde_json::from_str(&send(&cluster, "admin", "GET", &path, &Value::Null).await?)?;
