@@ -4,15 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod canary;
+mod credentials;
+mod git_argv;
 mod git_engine;
+mod git_faults;
 mod git_process;
 mod harness;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
+mod support;
 
 #[path = "../support/mod.rs"]
-mod support;

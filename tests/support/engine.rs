@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::cli::{Git, Patience};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -66,6 +66,10 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        Self::start_with(work_dir, url, password, Patience::default()).await
+    }
+
+    pub(crate) async fn start_with(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -76,7 +80,7 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap(),
+            git: Git::find(true).await.unwrap().with_patience(patience),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
             authors: Arc::default(),
