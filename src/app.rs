@@ -5,8 +5,7 @@
 
 mod admission;
 
-use crate::attribution::index::Evictions;
-use crate::attribution::{self, Index};
+use crate::attribution::{self, Evictions, Index};
 use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};

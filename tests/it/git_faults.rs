@@ -38,7 +38,7 @@ impl Flow {
     async fn start(name: &str) -> Self {
         let (server, repo, work_dir) = mk_remote(name).await;
         repo.commit_file("main", "README.md", "theirs\n", ERIN);
-        let engine = Engine::start_with(&work_dir, repo.url(), server.password(), SHORT).await;
+        let engine = Engine::start_impatient(&work_dir, repo.url(), server.password(), SHORT).await;
         engine.ready().await;
         let foreign = [("README.md".to_owned(), "theirs\n".to_owned())].into();
         let mut flow = Self { server, repo, engine, _work_dir: work_dir, sent: BTreeMap::new(), foreign, touches: 0 };

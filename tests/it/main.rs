@@ -7,6 +7,7 @@ mod bad_input;
 mod canary;
 mod credentials;
 mod git_argv;
+mod git_clone;
 mod git_engine;
 mod git_faults;
 mod git_process;
@@ -18,6 +19,6 @@ mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
-mod support;
 
 #[path = "../support/mod.rs"]
+mod support;

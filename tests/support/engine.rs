@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::{Git, Patience};
+use gitops_reverser::git::cli::{Git, Patience, ProcessLimits};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -66,10 +66,29 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
-        Self::start_with(work_dir, url, password, Patience::default()).await
+        let git = Git::find(true).await.unwrap();
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
     }
 
-    pub(crate) async fn start_with(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+    /// The same with a git that gives remotes less time.
+    pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+        let git = Git::find(true).await.unwrap().with_patience(patience);
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
+    }
+
+    /// The same with other clones and numbers of processes.
+    pub(crate) async fn start_with(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        limits: ProcessLimits,
+    ) -> Self {
+        let git = Git::find(true).await.unwrap().with_limits(limits);
+        Self::start_using(git, work_dir, url, password, clones).await
+    }
+
+    async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -80,13 +99,12 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap().with_patience(patience),
+            git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
             authors: Arc::default(),
             attributed: Arc::default(),
-            // The machine that runs the tests may be nearly full.
-            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
+            clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -137,6 +155,11 @@ impl Engine {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
     }
+}
+
+/// How the engine's clones are made. The machine that runs the tests may be nearly full.
+pub(crate) fn mk_policy() -> ClonePolicy {
+    ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() }
 }
 
 pub(crate) fn change(name: &str, content: Content) -> Change {

@@ -47,9 +47,6 @@ impl Operator {
     /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
     pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
         install_definitions(cluster).await?;
-<<<<<<< HEAD
-        let (port, metrics_port) = (free_port()?, free_port()?);
-=======
         Self::start_again(cluster, work_dir, extra, &[])
     }
 
@@ -60,8 +57,7 @@ impl Operator {
         extra: &[&str],
         environment: &[(&str, OsString)],
     ) -> Result<Self> {
-        let port = free_port()?;
->>>>>>> faults
+        let (port, metrics_port) = (free_port()?, free_port()?);
         let mut command = Command::new(binary()?);
         command
             .arg("run")
@@ -90,7 +86,6 @@ impl Operator {
         })
     }
 
-<<<<<<< HEAD
     /// The sum of the values of the metric `name`, over all its labels.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,12 +96,12 @@ impl Operator {
         let values =
             text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-=======
+    }
+
     /// Kills the operator's process as a lack of memory would, and waits until it is gone. What it has started is not
     /// killed.
     pub(crate) fn kill(&self) {
         self.process.kill();
->>>>>>> faults
     }
 
     /// When the process was started.

@@ -5,7 +5,9 @@
 mod content;
 mod journal;
 mod outcome;
+mod upkeep;
 
+use self::upkeep::Upkeep;
 use super::author::Authors;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
@@ -21,7 +23,7 @@ use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState};
 use crate::change::Resync;
-use crate::resource::Oid;
+use crate::resource::{BranchKey, Oid};
 use crate::telemetry::metrics::AttributedChanges;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +79,12 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// Which branch the worker is of.
+    #[must_use]
+    pub fn key(&self) -> BranchKey {
+        self.spec.borrow().key.clone()
+    }
+
     fn report(&self, update: impl FnOnce(&mut BranchStatus)) {
         let changed = self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -175,6 +183,7 @@ struct Worker {
     /// When what failed on the local disk is tried again, and how often it has failed in a row.
     repair: Option<Instant>,
     repairs: u32,
+    upkeep: Upkeep,
     /// How the clone is to be opened again, once it cannot be worked with any more.
     reopening: Option<Opening>,
     leaving: Option<Instant>,
@@ -196,6 +205,7 @@ impl Worker {
             first_look: Some(Instant::now() + FIRST_LOOK),
             repair: None,
             repairs: 0,
+            upkeep: Upkeep::new(settings.clones, &clone),
             reopening: None,
             leaving: None,
             spec,
@@ -230,10 +240,11 @@ impl Worker {
 
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
-        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving];
+        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving, self.upkeep_due()];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
+            result = self.upkeep.finished() => self.finish_upkeep(result).await,
             Ok(()) = self.channels.spec.changed() => self.respec().await,
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
                 Some(messages) => self.take(messages).await,
@@ -251,6 +262,7 @@ impl Worker {
         if is_due(self.repair) {
             self.repair().await;
         }
+        self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal().await;
             self.use_remote_if_due();
