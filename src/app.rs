@@ -29,6 +29,7 @@ use crate::webhook::{Endpoint, Registration};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -40,6 +41,8 @@ use tokio::task::{AbortHandle, JoinSet};
 const LEAVE: Duration = Duration::from_secs(30);
 /// How many events may wait to be published.
 const NOTICES: usize = 100;
+/// How often the author mapping is looked at. A mounted ConfigMap takes a minute to follow anyway.
+const MAPPING_LOOK: Duration = Duration::from_secs(5);
 /// How long the API server may take to answer at start.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
@@ -333,8 +336,29 @@ fn worker_settings(
 fn name_authors(tasks: &mut Tasks, arguments: &RunArguments) -> anyhow::Result<Arc<Authors>> {
     let Some(path) = arguments.author_mapping.clone() else { return Ok(Arc::default()) };
     let authors = Arc::new(Authors::read(&path)?);
-    tasks.spawn("the author mapping", endless(Arc::clone(&authors).follow(path)));
+    tasks.spawn("the author mapping", endless(follow_mapping(Arc::clone(&authors), path)));
     Ok(authors)
+}
+
+/// Looks at the mapping file again and again. While it is broken the last good one stays; that is logged once.
+async fn follow_mapping(authors: Arc<Authors>, path: PathBuf) {
+    let mut complaint = String::new();
+    loop {
+        tokio::time::sleep(MAPPING_LOOK).await;
+        match authors.reload(&path) {
+            Ok(is_new) => {
+                complaint.clear();
+                if is_new {
+                    tracing::info!(file = %path.display(), "The author mapping has changed");
+                }
+            }
+            Err(error) if error.to_string() == complaint => {}
+            Err(error) => {
+                tracing::warn!(%error, "The last good author mapping stays in use");
+                complaint = error.to_string();
+            }
+        }
+    }
 }
 
 /// Lets the metrics tell of the admission records.

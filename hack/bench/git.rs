@@ -162,7 +162,7 @@ impl Repository {
         self.repo.commit_file("main", "README.md", &format!("run {run}\n"), "Erin <erin@example.com>");
         let onto = clone.fetch(&credentials).await?.context("the branch is gone")?;
         let started = Instant::now();
-        let (_, replayed) = clone.replay(base, ids.last().copied(), onto).await?;
+        let (_, replayed) = clone.replay(base, ids.last().copied(), onto, &credentials).await?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(replayed == BATCH, "{replayed} of {BATCH} commits were replayed");
         Ok(seconds)

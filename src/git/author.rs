@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 /// The domain of addresses that we make up: nobody can own one.
 const NOBODYS_DOMAIN: &str = "users.noreply.invalid";
@@ -21,8 +20,6 @@ const LONGEST_ADDRESS: usize = 254;
 const LONGEST_SLUG: usize = 48;
 /// How many hexadecimal digits tell two users apart whose names look the same in an address.
 const DIGITS: usize = 8;
-/// How often the mapping file is looked at. A mounted ConfigMap takes a minute to follow anyway.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Why a mapping cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -106,30 +103,15 @@ impl Authors {
         Ok(Self { mapping: RwLock::new(Arc::new(load(path)?)) })
     }
 
-    /// Takes over what the file at `path` becomes. While it is broken the last good one stays; that is logged once.
-    pub async fn follow(self: Arc<Self>, path: PathBuf) {
-        let mut complaint = String::new();
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match load(&path) {
-                Ok(found) => {
-                    complaint.clear();
-                    self.replace(found);
-                }
-                Err(error) if error.to_string() == complaint => {}
-                Err(error) => {
-                    tracing::warn!(%error, "The last good author mapping stays in use");
-                    complaint = error.to_string();
-                }
-            }
-        }
-    }
-
-    fn replace(&self, found: Mapping) {
-        if *self.mapping() != found {
-            tracing::info!(entries = found.authors.len(), "The author mapping has changed");
-            *self.mapping.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
-        }
+    /// Takes over what the file at `path` has become; says whether that is anything new.
+    ///
+    /// # Errors
+    /// Names the file, and what is wrong with it; then nothing has changed.
+    pub fn reload(&self, path: &Path) -> Result<bool, MappingError> {
+        let found = load(path)?;
+        let is_new = *self.mapping() != found;
+        *self.mapping.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
+        Ok(is_new)
     }
 
     fn mapping(&self) -> Arc<Mapping> {
@@ -305,10 +287,10 @@ authors:
         std::fs::write(&path, "authors: [{user: alice, name: Alice}]").unwrap();
         let authors = Authors::read(&path).unwrap();
         std::fs::write(&path, "authors: [{user: alice").unwrap();
-        assert!(matches!(load(&path), Err(MappingError::Invalid { .. })));
+        assert!(matches!(authors.reload(&path), Err(MappingError::Invalid { .. })));
         assert_eq!(authors.identity(&mk_user("alice", None)).name, "Alice");
         std::fs::write(&path, "authors: [{user: alice, name: Other}]").unwrap();
-        authors.replace(load(&path).unwrap());
+        assert_eq!((authors.reload(&path).unwrap(), authors.reload(&path).unwrap()), (true, false));
         assert_eq!(authors.identity(&mk_user("alice", None)).name, "Other");
     }
 

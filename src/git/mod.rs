@@ -6,6 +6,7 @@
 //!                      └─◄─ remote (push, fetch) ◄── schedule (when?) ◄───────────┘
 //! ```
 
+pub mod attributes;
 pub mod author;
 pub mod batch;
 pub mod classify;
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod clone;
 pub mod commit;
 pub mod credentials;
+pub mod draft;
 pub mod fast_import;
 pub mod journal;
 pub mod mailbox;
@@ -21,9 +23,12 @@ pub mod places;
 pub mod pool;
 pub mod push;
 pub mod remote;
+#[cfg(test)]
+mod samples;
 pub mod schedule;
 pub mod spec;
 pub mod stage;
 pub mod status;
 pub mod tree;
+pub mod window;
 pub mod worker;

@@ -24,6 +24,7 @@ use gitops_reverser::resource::{
     layout,
 };
 use gitops_reverser::sanitize::Manifest;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -128,6 +129,7 @@ impl Engine {
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+            policies: BTreeMap::new(),
         }
     }
 

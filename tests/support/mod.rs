@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod control_plane;
 pub(crate) mod denier;
 pub(crate) mod engine;
+pub(crate) mod evidence;
 pub(crate) mod git_cgi;
 pub(crate) mod git_recorder;
 pub(crate) mod git_server;

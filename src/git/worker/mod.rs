@@ -2,12 +2,14 @@
 //!
 //! Commits are made at once, whether or not the remote is up; one operation on the remote runs beside them.
 
+mod attributes;
 mod content;
 mod journal;
 mod outcome;
 mod upkeep;
 
 use self::upkeep::Upkeep;
+use super::attributes::AttributeGuard;
 use super::author::Authors;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
@@ -170,6 +172,7 @@ struct Worker {
     clone: BranchClone,
     spec: BranchSpec,
     stage: Stage,
+    guard: AttributeGuard,
     schedule: PushSchedule,
     remote: Remote,
     tip: Option<Oid>,
@@ -196,6 +199,7 @@ impl Worker {
         Self {
             stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch)
                 .naming(Arc::clone(&settings.authors), Arc::clone(&settings.attributed)),
+            guard: AttributeGuard::default(),
             schedule: PushSchedule::new(spec.push, settings.push_spacing, settings.push_ceiling),
             remote: Remote::default(),
             tip: None,
@@ -264,7 +268,7 @@ impl Worker {
         }
         self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
-            self.seal().await;
+            self.seal_due().await;
             self.use_remote_if_due();
         }
     }
@@ -295,7 +299,9 @@ impl Worker {
         self.seal().await;
         self.spec = self.channels.spec.borrow_and_update().clone();
         self.schedule.set_policy(self.spec.push, Instant::now());
-        self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
+        let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
+        self.stage.set_targets(targets, policies, committer);
+        self.pardon();
         self.reload().await;
     }
 
