@@ -11,6 +11,7 @@ use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};
 use crate::controllers::registration::{self, Ownership};
 use crate::controllers::{self, events};
+use crate::git::author::Authors;
 use crate::git::batch::BatchLimits;
 use crate::git::cli::{Git, ProcessLimits};
 use crate::git::clone::policy::ClonePolicy;
@@ -28,6 +29,7 @@ use crate::webhook::{Endpoint, Registration};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -39,6 +41,8 @@ use tokio::task::{AbortHandle, JoinSet};
 const LEAVE: Duration = Duration::from_secs(30);
 /// How many events may wait to be published.
 const NOTICES: usize = 100;
+/// How often the author mapping is looked at. A mounted ConfigMap takes a minute to follow anyway.
+const MAPPING_LOOK: Duration = Duration::from_secs(5);
 /// How long the API server may take to answer at start.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
@@ -172,7 +176,9 @@ impl Operator {
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
         let pool = Arc::new(pool);
-        tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, places, installation)), starts));
+        let authors = name_authors(&mut tasks, &arguments)?;
+        let settings = worker_settings(&arguments, git, places, installation, (authors, &metrics));
+        tasks.spawn("git", pool::run(Arc::new(settings), starts));
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
@@ -198,6 +204,7 @@ impl Operator {
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
+            attributed: Arc::clone(metrics.attributed()),
             policy: provider_policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
@@ -310,11 +317,14 @@ fn worker_settings(
     git: Git,
     places: Places,
     installation: Arc<Installation>,
+    (authors, metrics): (Arc<Authors>, &Metrics),
 ) -> worker::Settings {
     worker::Settings {
         git,
         places,
         installation,
+        authors,
+        attributed: Arc::clone(metrics.attributed()),
         clones: ClonePolicy {
             depth: arguments.clone_depth,
             filter: arguments.clone_filter,
@@ -327,6 +337,35 @@ fn worker_settings(
         },
         push_spacing: arguments.push_min_spacing,
         push_ceiling: Duration::from_secs(arguments.git_batch_max_wait_sec.into()),
+    }
+}
+
+/// Reads how authors are called, and keeps that current.
+fn name_authors(tasks: &mut Tasks, arguments: &RunArguments) -> anyhow::Result<Arc<Authors>> {
+    let Some(path) = arguments.author_mapping.clone() else { return Ok(Arc::default()) };
+    let authors = Arc::new(Authors::read(&path)?);
+    tasks.spawn("the author mapping", endless(follow_mapping(Arc::clone(&authors), path)));
+    Ok(authors)
+}
+
+/// Looks at the mapping file again and again. While it is broken the last good one stays; that is logged once.
+async fn follow_mapping(authors: Arc<Authors>, path: PathBuf) {
+    let mut complaint = String::new();
+    loop {
+        tokio::time::sleep(MAPPING_LOOK).await;
+        match authors.reload(&path) {
+            Ok(is_new) => {
+                complaint.clear();
+                if is_new {
+                    tracing::info!(file = %path.display(), "The author mapping has changed");
+                }
+            }
+            Err(error) if error.to_string() == complaint => {}
+            Err(error) => {
+                tracing::warn!(%error, "The last good author mapping stays in use");
+                complaint = error.to_string();
+            }
+        }
     }
 }
 

@@ -232,6 +232,16 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CLIENT_CA")]
     pub webhook_client_ca: Option<PathBuf>,
 
+    /// A YAML file that says how users are called in Git, by name or pattern, read again when it changes; see
+    /// docs/attribution.md. Users that it does not name have an address that is nobody's.
+    #[arg(long, env = "GITOPS_REVERSER_AUTHOR_MAPPING")]
+    pub author_mapping: Option<PathBuf>,
+
+    /// The key in userInfo.extra whose value is the user's e-mail address, as the API server's authenticator gives it.
+    /// Only for users of whom the author mapping knows no address.
+    #[arg(long, env = "GITOPS_REVERSER_AUTHOR_EMAIL_EXTRA")]
+    pub author_email_extra: Option<String>,
+
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "GITOPS_REVERSER_METRICS_LISTEN", default_value = "0.0.0.0:8080")]
     pub metrics_listen: SocketAddr,

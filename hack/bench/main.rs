@@ -4,6 +4,7 @@
 // The parts shared with the tests panic when git fails, as a test would; a measurement that cannot go on has failed too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admission;
 mod calibration;
 mod changes;
 mod churn;
@@ -42,6 +43,8 @@ enum Scenario {
     Burst10k,
     /// 2 000 status writes.
     Churn,
+    /// 10 000 admission requests in 10 s.
+    Admission,
 }
 
 #[derive(Debug, Parser)]
@@ -105,6 +108,9 @@ async fn measure(cluster: &ControlPlane, arguments: &Arguments) -> Result<Vec<Me
     }
     if arguments.wants(Scenario::Churn) {
         measurements.push(churn(cluster, arguments).await?);
+    }
+    if arguments.wants(Scenario::Admission) {
+        measurements.extend(admission(cluster, arguments).await?);
     }
     if arguments.only.is_empty() {
         measurements.extend(git::measure(arguments.runs()).await?);
@@ -183,6 +189,15 @@ async fn churn(cluster: &ControlPlane, arguments: &Arguments) -> Result<Measurem
     fixture.configure(changes::BURST.0).await?;
     let (_work_dir, operator, _) = fixture.seed(&[changes::BURST.1]).await?;
     let measured = churn::measure(&fixture, &operator, arguments.runs()).await?;
+    operator.terminate().await?;
+    fixture.retire().await?;
+    Ok(measured)
+}
+
+async fn admission(cluster: &ControlPlane, arguments: &Arguments) -> Result<Vec<Measurement>> {
+    let fixture = prepared(cluster, "admission", 1).await?;
+    let (_work_dir, operator, _) = fixture.seed(&[]).await?;
+    let measured = admission::measure(cluster, &operator, arguments.runs()).await?;
     operator.terminate().await?;
     fixture.retire().await?;
     Ok(measured)

@@ -90,8 +90,18 @@ fn read_ref(file: &PathBuf) -> Option<String> {
 
 /// The peak of the resident memory of a process so far, in MiB.
 pub(crate) fn peak_memory(pid: u32) -> Result<f64> {
+    status_of(pid, "VmHWM:")
+}
+
+/// The resident memory of a process, in MiB.
+pub(crate) fn memory(pid: u32) -> Result<f64> {
+    status_of(pid, "VmRSS:")
+}
+
+fn status_of(pid: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/PID/status")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(field)).context("a field of /proc/PID/status is missing")?;
     let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes / 1024.0)
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Status of a provider or of a rule.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -31,6 +32,10 @@ pub struct TargetStatus {
     /// The commit at the tip of the branch on the remote, as last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_commit: Option<String>,
+    /// How many changes were committed since the operator started, by how firmly their author is known: `exact`,
+    /// `version`, `relisted`, `inferred`, `ambiguous`, `none`. Brought up to date every half minute.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attribution: BTreeMap<String, i64>,
 }
 
 /// The schema of a list of `metav1.Condition`, one of each type.

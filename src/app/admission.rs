@@ -4,7 +4,7 @@ use super::{Tasks, endless};
 use crate::attribution::Index;
 use crate::cli::{RunArguments, WebhookRules};
 use crate::telemetry::metrics::Metrics;
-use crate::webhook::{self, Certificate, Desk, Endpoint, LiveCertificate, Mounted, Registration};
+use crate::webhook::{self, Certificate, Desk, Endpoint, LiveCertificate, Mounted, Registration, Renewal};
 use anyhow::Context as _;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 /// The port of the webhook's Service.
 const SERVICE_PORT: u16 = 443;
+/// What keeps the certificate current.
+const CERTIFICATE: &str = "the webhook's certificate";
 
 /// The webhook as it is served.
 pub(super) struct Served {
@@ -50,14 +52,19 @@ pub(super) async fn serve(
     // Where somebody else wrote the path, it is no secret.
     let secret = (arguments.webhook_rules == WebhookRules::Exact).then(random_segment).transpose()?;
     let endpoint = secret.as_ref().map_or_else(|| endpoint.clone(), |segment| endpoint.clone().below(segment));
-    let desk = Desk { index: Arc::clone(index), metrics: Arc::clone(metrics), secret };
+    let desk = Desk {
+        index: Arc::clone(index),
+        metrics: Arc::clone(metrics),
+        secret,
+        email_extra: arguments.author_email_extra.clone(),
+    };
 
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         stopped.await.ok();
     };
     tasks.spawn("the webhook", endless(webhook::serve(listener, tls, desk, webhook::Limits::default(), stopped)));
-    let authority = follow(tasks, mounted, certificate, live);
+    let authority = keep_current(tasks, mounted, (certificate, names), live);
     let registration = Registration {
         configuration: arguments.webhook_configuration.clone(),
         endpoint,
@@ -67,17 +74,18 @@ pub(super) async fn serve(
     Ok(Served { registration, authority, stop })
 }
 
-/// Keeps the certificate current where it comes from files.
-fn follow(
+/// Keeps the certificate current: by its files, or by making a new one.
+fn keep_current(
     tasks: &mut Tasks,
     mounted: Option<Mounted>,
-    certificate: Certificate,
+    (certificate, names): (Certificate, Vec<String>),
     live: Arc<LiveCertificate>,
 ) -> watch::Receiver<Option<String>> {
     let (renewed, authority) = watch::channel(certificate.ca.clone());
-    if let Some(mounted) = mounted {
-        tasks.spawn("the webhook's certificate", endless(mounted.follow(certificate, live, renewed)));
-    }
+    match mounted {
+        Some(mounted) => tasks.spawn(CERTIFICATE, endless(mounted.follow(certificate, live, renewed))),
+        None => tasks.spawn(CERTIFICATE, endless(Renewal::default().run(names, live, renewed))),
+    };
     authority
 }
 

@@ -331,7 +331,7 @@ mod tests {
         Record {
             uid: Arc::from(uid),
             request: Request::Delete { base: Arc::from(base), propagation: Propagation::Default },
-            user: User { name: user.to_owned() },
+            user: User { name: user.to_owned(), email: None },
             field_manager: None,
             request_uid: String::new(),
             at: jiff::Timestamp::UNIX_EPOCH,

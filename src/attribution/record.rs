@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub struct User {
     /// `userInfo.username`, as it came: not fit for a header or a trailer before it is cleaned.
     pub name: String,
+    /// Their e-mail address, as the value of `userInfo.extra` says that the operator was told to trust; as it came.
+    pub email: Option<String>,
 }
 
 /// One admission request that may change an object.

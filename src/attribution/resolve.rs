@@ -231,7 +231,7 @@ mod tests {
         Record {
             uid: Arc::from("u"),
             request,
-            user: User { name: user.to_owned() },
+            user: User { name: user.to_owned(), email: None },
             field_manager: Some("kubectl".to_owned()),
             request_uid: String::new(),
             at: jiff::Timestamp::from_second(NOW).unwrap(),

@@ -24,6 +24,10 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// All of them, the strongest first.
+    pub const ALL: [Self; 6] =
+        [Self::Exact, Self::Version, Self::Relisted, Self::Inferred, Self::Ambiguous, Self::None];
+
     /// The name in trailers, metrics and the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -170,13 +170,13 @@ fn cluster_watch_rule_status(object: &ClusterWatchRule) -> Option<Reported> {
 
 impl From<RuleStatus> for Reported {
     fn from(status: RuleStatus) -> Self {
-        Self { observed_generation: status.observed_generation, conditions: status.conditions, last_commit: None }
+        Self { observed_generation: status.observed_generation, conditions: status.conditions, ..Self::default() }
     }
 }
 
 impl From<TargetStatus> for Reported {
     fn from(status: TargetStatus) -> Self {
-        let TargetStatus { observed_generation, conditions, last_commit } = status;
-        Self { observed_generation, conditions, last_commit }
+        let TargetStatus { observed_generation, conditions, last_commit, attribution } = status;
+        Self { observed_generation, conditions, last_commit, attribution }
     }
 }

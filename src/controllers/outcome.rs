@@ -49,6 +49,8 @@ pub struct Outcome {
     pub ready: Ready,
     /// For targets: the commit at the tip of the remote branch, if known.
     pub last_commit: Option<String>,
+    /// For targets: how many changes were committed, by tier; empty where there is nothing new to say.
+    pub attribution: BTreeMap<String, i64>,
 }
 
 /// The condition `Ready`.
@@ -87,7 +89,7 @@ pub fn derive(
     let mut outcomes = BTreeMap::new();
     let mut say = |kind, namespace: &str, name: &str, ready, last_commit| {
         let key = ObjectKey { kind, namespace: namespace.to_owned(), name: name.to_owned() };
-        outcomes.insert(key, Outcome { ready, last_commit });
+        outcomes.insert(key, Outcome { ready, last_commit, attribution: BTreeMap::new() });
     };
     for (name, verdict) in &verdicts.providers {
         let ready = provider(verdict, name, compiled, &snapshot.secrets);
@@ -111,7 +113,7 @@ pub fn derive(
     }
     for (key, error) in &snapshot.unreadable {
         let ready = Ready::no("InvalidConfiguration", format!("cannot be read, correct it: {error}"));
-        outcomes.insert(key.clone(), Outcome { ready, last_commit: None });
+        outcomes.insert(key.clone(), Outcome { ready, last_commit: None, attribution: BTreeMap::new() });
     }
     outcomes
 }

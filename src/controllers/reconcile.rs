@@ -2,12 +2,16 @@
 
 use super::branches;
 use super::inputs::Inputs;
-use super::outcome;
+use super::outcome::{self, Kind, ObjectKey, Outcome};
 use super::status::Writer;
+use crate::attribution::Tier;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
+use crate::resource::NamespacedName;
 use crate::rules::{self, Catalog, Policy, RuleSet, compile};
+use crate::telemetry::metrics::AttributedChanges;
 use kube::Client;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +23,9 @@ const QUIET: Duration = Duration::from_millis(50);
 /// and after so long in any case.
 const LATEST: Duration = Duration::from_millis(500);
 
+/// How often the counts in the statuses of targets are brought up to date: they alone are worth no more patches.
+const COUNTS: Duration = Duration::from_secs(30);
+
 /// What the reconciler works on.
 pub struct Context {
     /// For the custom resources, their statuses, and Secrets.
@@ -29,6 +36,8 @@ pub struct Context {
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     /// Where the compiled rules go. The first is sent even when it is empty.
     pub rules: watch::Sender<Arc<RuleSet>>,
+    /// How firmly the authors of committed changes are known.
+    pub attributed: Arc<AttributedChanges>,
     /// Who commits where a provider does not say.
     pub committer: Identity,
     /// What providers may do.
@@ -55,7 +64,7 @@ pub enum Error {
 /// # Errors
 /// When an input has ended for good.
 pub async fn run(context: Context) -> Result<(), Error> {
-    let Context { client, pool, mut catalog, rules, committer, policy } = context;
+    let Context { client, pool, mut catalog, rules, attributed, committer, policy } = context;
     let mut inputs = Inputs::watch(&client, policy.hosts.clone());
     let mut writer = Writer::new(client);
     while !inputs.complete() {
@@ -63,6 +72,7 @@ pub async fn run(context: Context) -> Result<(), Error> {
     }
     catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
     let mut published = None;
+    let (mut counted, mut count_due) = (BTreeMap::new(), Instant::now());
     loop {
         let snapshot = inputs.snapshot();
         let served = catalog.borrow_and_update().clone().unwrap_or_default();
@@ -82,17 +92,42 @@ pub async fn run(context: Context) -> Result<(), Error> {
             rules.send_replace(Arc::clone(&set));
             published = Some(set);
         }
-        writer.report(&snapshot.observed, outcome::derive(&snapshot, &compiled, &pool.statuses()));
-        change(&mut inputs, &mut catalog, &pool, &mut writer).await?;
+        let mut outcomes = outcome::derive(&snapshot, &compiled, &pool.statuses());
+        if count_due <= Instant::now() {
+            count_due = Instant::now() + COUNTS;
+            counted = count(&outcomes, &attributed);
+        }
+        for (key, counts) in &counted {
+            if let Some(outcome) = outcomes.get_mut(key) {
+                outcome.attribution.clone_from(counts);
+            }
+        }
+        writer.report(&snapshot.observed, outcomes);
+        change(&mut inputs, &mut catalog, &pool, &mut writer, count_due).await?;
     }
 }
 
-/// Returns when something has changed and then nothing for a moment. Statuses are written meanwhile.
+/// The counts of every target of which changes were committed, each with all tiers: a status may hold older ones.
+fn count(
+    outcomes: &BTreeMap<ObjectKey, Outcome>,
+    attributed: &AttributedChanges,
+) -> BTreeMap<ObjectKey, BTreeMap<String, i64>> {
+    let of = |key: &ObjectKey| {
+        let counts = attributed.of(&NamespacedName::new(&key.namespace, &key.name).to_string());
+        let number = |tier: Tier| i64::try_from(counts.get(tier.as_str()).copied().unwrap_or_default());
+        let all = Tier::ALL.map(|tier| (tier.as_str().to_owned(), number(tier).unwrap_or(i64::MAX)));
+        (!counts.is_empty()).then(|| (key.clone(), BTreeMap::from(all)))
+    };
+    outcomes.keys().filter(|key| key.kind == Kind::GitTarget).filter_map(of).collect()
+}
+
+/// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile.
 async fn change(
     inputs: &mut Inputs,
     catalog: &mut watch::Receiver<Option<Arc<Catalog>>>,
     pool: &Pool,
     writer: &mut Writer,
+    latest: Instant,
 ) -> Result<(), Error> {
     let mut changed: Option<(Instant, Instant)> = None;
     loop {
@@ -102,6 +137,7 @@ async fn change(
             result = catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
             () = pool.changed() => {}
             () = writer.progress() => continue,
+            () = tokio::time::sleep_until(latest) => return Ok(()),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(()),
         }
         let now = Instant::now();

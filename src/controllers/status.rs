@@ -32,6 +32,8 @@ pub struct Reported {
     pub conditions: Vec<Condition>,
     /// For targets: the tip of the remote branch.
     pub last_commit: Option<String>,
+    /// For targets: how many changes were committed, by tier.
+    pub attribution: BTreeMap<String, i64>,
 }
 
 /// A custom resource as last seen.
@@ -52,6 +54,9 @@ fn next(before: &Reported, generation: i64, outcome: &Outcome, now: Timestamp) -
     next.observed_generation = Some(generation);
     if outcome.last_commit.is_some() {
         next.last_commit.clone_from(&outcome.last_commit);
+    }
+    if !outcome.attribution.is_empty() {
+        next.attribution.clone_from(&outcome.attribution);
     }
     let old = next.conditions.iter_mut().find(|condition| condition.type_ == "Ready");
     let since = old.as_ref().filter(|old| old.status == ready.status).map(|old| old.last_transition_time.clone());
@@ -240,6 +245,9 @@ fn body(reported: &Reported) -> Value {
     if let Some(commit) = &reported.last_commit {
         status["lastCommit"] = json!(commit);
     }
+    if !reported.attribution.is_empty() {
+        status["attribution"] = json!(reported.attribution);
+    }
     json!({"status": status})
 }
 
@@ -250,7 +258,7 @@ mod tests {
 
     fn mk_outcome(status: &'static str, message: &str, last_commit: Option<&str>) -> Outcome {
         let ready = Ready { status, reason: "Reason", message: message.into() };
-        Outcome { ready, last_commit: last_commit.map(str::to_owned) }
+        Outcome { ready, last_commit: last_commit.map(str::to_owned), attribution: BTreeMap::new() }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -266,6 +274,18 @@ mod tests {
         assert!(next(&first, 2, &outcome, at(2)).is_some());
         assert!(next(&first, 1, &mk_outcome("True", "n", Some("abc")), at(2)).is_some());
         assert!(next(&first, 1, &mk_outcome("True", "m", Some("def")), at(2)).is_some());
+    }
+
+    #[test]
+    fn counts_are_written_when_there_are_new_ones() {
+        let mut outcome = mk_outcome("True", "m", None);
+        outcome.attribution = BTreeMap::from([("exact".to_owned(), 3)]);
+        let first = next(&Reported::default(), 1, &outcome, at(1)).unwrap();
+        assert_eq!(body(&first)["status"]["attribution"], json!({"exact": 3}));
+        assert_eq!(next(&first, 1, &outcome, at(2)), None);
+        assert_eq!(next(&first, 1, &mk_outcome("True", "m", None), at(2)), None, "no counts are no news");
+        outcome.attribution = BTreeMap::from([("exact".to_owned(), 4)]);
+        assert!(next(&first, 1, &outcome, at(2)).is_some());
     }
 
     #[test]

@@ -3,8 +3,6 @@
 
 use super::commit::FileChange;
 use super::draft::{Draft, Edit};
-use super::spec::Identity;
-use crate::attribution::Verdict;
 use crate::change::SeedScope;
 use crate::resource::{NamespacedName, Operation};
 use crate::rules::template::{MessageTemplate, MessageTemplates, Placeholder};
@@ -235,15 +233,6 @@ fn is_reserved(line: &str) -> bool {
     start.eq_ignore_ascii_case(RESERVED)
 }
 
-/// Who stands in the commit as its author, when that is proven.
-#[must_use]
-pub fn author(verdict: &Verdict) -> Option<(Identity, i64)> {
-    let author = verdict.author()?;
-    let name = plain(&author.user.name);
-    let email = format!("{}@users.noreply.invalid", slug(&name));
-    Some((Identity { name, email }, author.at.as_second()))
-}
-
 /// Text on one line without control characters and what cannot be seen, at most 256 characters long.
 #[must_use]
 pub fn plain(text: &str) -> String {
@@ -279,16 +268,6 @@ const fn is_invisible(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}'
     )
-}
-
-fn slug(name: &str) -> String {
-    let slug: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' })
-        .take(64)
-        .collect();
-    let slug = slug.trim_matches(['.', '-']);
-    if slug.is_empty() { "unknown".to_owned() } else { slug.to_owned() }
 }
 
 /// The users of whom one did it, as far as a line has room for whole names.

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod attributes;
+pub mod author;
 pub mod batch;
 pub mod classify;
 pub mod cli;

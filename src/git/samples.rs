@@ -18,7 +18,7 @@ pub(super) fn mk_verdict(users: &[&str], field_manager: &str) -> Verdict {
         let record = Record {
             uid: "uid".into(),
             request: Request::Delete { base: "1".into(), propagation: Propagation::Background },
-            user: User { name: (*user).to_owned() },
+            user: User { name: (*user).to_owned(), email: None },
             field_manager: Some(field_manager.to_owned()),
             request_uid: (*user).to_owned(),
             at: jiff::Timestamp::from_second(ADMITTED).unwrap(),

@@ -2,11 +2,12 @@
 //!
 //! Pure: git and the clock stay outside. The index runs ahead of the branch by what the open batch will do.
 
+use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
 use super::draft::{Draft, Edit};
 use super::mailbox::Message;
-use super::message::{self, Installation};
+use super::message::Installation;
 use super::spec::Identity;
 use super::tree::TreeIndex;
 use super::window::Windows;
@@ -16,6 +17,7 @@ use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
 use crate::rules::CommitPolicy;
 use crate::sanitize::Manifest;
+use crate::telemetry::metrics::AttributedChanges;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +29,8 @@ const PACK_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Stage {
     installation: Arc<Installation>,
+    authors: Arc<Authors>,
+    attributed: Arc<AttributedChanges>,
     committer: Identity,
     format: ObjectFormat,
     targets: BTreeMap<NamespacedName, BaseFolder>,
@@ -99,6 +103,8 @@ impl Stage {
     ) -> Self {
         Self {
             installation,
+            authors: Arc::default(),
+            attributed: Arc::default(),
             committer,
             format,
             targets: BTreeMap::new(),
@@ -114,6 +120,12 @@ impl Stage {
             dropped: Vec::new(),
             refused: BTreeSet::new(),
         }
+    }
+
+    /// The stage, which then calls authors as `authors` says, and counts in `attributed` how firmly they are known.
+    #[must_use]
+    pub fn naming(self, authors: Arc<Authors>, attributed: Arc<AttributedChanges>) -> Self {
+        Self { authors, attributed, ..self }
     }
 
     /// Takes over the targets, how their commits are made, and the committer. Nothing may be open, and the index must be
@@ -184,7 +196,7 @@ impl Stage {
         let (author, files) = match draft {
             Draft::Changes(_, edits) => {
                 // Of several changes of one author, the last one dates the commit.
-                let author = edits.iter().filter_map(|edit| message::author(&edit.verdict)).max_by_key(|(_, at)| *at);
+                let author = edits.iter().filter_map(|edit| self.authors.of(&edit.verdict)).max_by_key(|(_, at)| *at);
                 let seen = edits.iter().map(|edit| edit.seconds).max().unwrap_or(seconds);
                 let author = author.map(|(identity, at)| Signature::new(&identity, at));
                 let files = edits.iter().map(Edit::file).collect();
@@ -359,6 +371,7 @@ impl Stage {
             return;
         }
         self.apply_to_index(&edit.file());
+        self.attributed.count(&target.to_string(), edit.verdict.tier().as_str());
         let window = self.policies.get(&target).map(|policy| policy.window).unwrap_or_default();
         let drafts = self.windows.add(&target, edit, window, now.instant);
         self.extend_batch(drafts, now.instant);

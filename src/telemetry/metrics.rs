@@ -121,7 +121,7 @@ impl Metrics {
     }
 
     /// Takes from `records` how many admission records there are, `gitopsreverser_kv_entries`, and from `evictions` how
-    /// many went for want of room, by what there was too much of, `gitopsreverser_kv_evictions_total`.
+    /// many went for want of room, by what there was too much of: `gitopsreverser_kv_evictions_total{reason}`.
     pub fn observe_records(
         &self,
         records: impl Fn() -> u64 + Send + Sync + 'static,

@@ -102,7 +102,7 @@ impl Rig {
         let record = Record {
             uid: Arc::from(uid),
             request,
-            user: User { name: user.into() },
+            user: User { name: user.into(), email: None },
             field_manager: None,
             request_uid: "r".into(),
             at: jiff::Timestamp::UNIX_EPOCH,

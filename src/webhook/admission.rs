@@ -7,6 +7,7 @@ use crate::sanitize::{self, Document};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -78,7 +79,8 @@ pub(super) struct Request<'a> {
     #[serde(borrow)]
     pub(super) name: Option<Cow<'a, str>>,
     dry_run: Option<bool>,
-    user_info: UserInfo,
+    #[serde(borrow)]
+    user_info: UserInfo<'a>,
     options: Option<Options>,
     #[serde(borrow)]
     pub(super) object: Option<&'a RawValue>,
@@ -94,9 +96,22 @@ struct Kind<'a> {
 }
 
 #[derive(Deserialize)]
-struct UserInfo {
+struct UserInfo<'a> {
     #[serde(default)]
     username: String,
+    #[serde(borrow)]
+    extra: Option<&'a RawValue>,
+}
+
+impl UserInfo<'_> {
+    /// The only value of `key` in what the authenticator added.
+    fn extra(&self, key: &str) -> Option<String> {
+        let extra: BTreeMap<Cow<'_, str>, Vec<String>> = serde_json::from_str(self.extra?.get()).ok()?;
+        match extra.get(key)?.as_slice() {
+            [value] => kept(value).map(str::to_owned),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -141,6 +156,14 @@ struct Metadata<'a> {
 /// # Errors
 /// Says why the body is no request. An object that cannot be read is no error: it has no record.
 pub fn decode(body: &[u8], at: jiff::Timestamp) -> Result<Decoded, MalformedReview> {
+    decode_with(body, at, None)
+}
+
+/// The same, where the user's e-mail address is the value of `email_extra` in `userInfo.extra`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with(body: &[u8], at: jiff::Timestamp, email_extra: Option<&str>) -> Result<Decoded, MalformedReview> {
     let body = std::str::from_utf8(body).map_err(|_| MalformedReview::NotUtf8)?;
     let review: Review<'_> = serde_json::from_str(body).map_err(|error| MalformedReview::from(&error))?;
     if review.api_version != API_VERSION || review.kind != KIND {
@@ -151,7 +174,7 @@ pub fn decode(body: &[u8], at: jiff::Timestamp) -> Result<Decoded, MalformedRevi
         return Err(MalformedReview::Uid);
     }
     let response_uid = request.uid.clone().into_owned();
-    Ok(Decoded { response_uid, record: record(request, at) })
+    Ok(Decoded { response_uid, record: record(request, at, email_extra) })
 }
 
 /// `request.uid` of a body that [`decode`] refuses, where it is JSON and has one: enough to answer.
@@ -168,7 +191,7 @@ pub(super) fn response_uid(body: &[u8]) -> Option<String> {
     kept(&review.request.uid).map(str::to_owned)
 }
 
-fn record(request: Request<'_>, at: jiff::Timestamp) -> Option<Record> {
+fn record(request: Request<'_>, at: jiff::Timestamp, email_extra: Option<&str>) -> Option<Record> {
     if request.dry_run == Some(true) {
         return None;
     }
@@ -193,11 +216,12 @@ fn record(request: Request<'_>, at: jiff::Timestamp) -> Option<Record> {
         }
         _ => return None,
     };
+    let email = email_extra.and_then(|key| request.user_info.extra(key));
     let field_manager = request.options.and_then(|options| options.field_manager);
     Some(Record {
         uid,
         request: wish,
-        user: User { name: kept(&request.user_info.username)?.to_owned() },
+        user: User { name: kept(&request.user_info.username)?.to_owned(), email },
         field_manager: field_manager.filter(|manager| kept(manager).is_some()),
         request_uid: request.uid.into_owned(),
         at,
@@ -329,7 +353,7 @@ mod tests {
         Record {
             uid: Arc::from(uid),
             request,
-            user: User { name: "alice".to_owned() },
+            user: User { name: "alice".to_owned(), email: None },
             field_manager: Some("kubectl-edit".to_owned()),
             request_uid: "the-call".to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
@@ -486,6 +510,20 @@ mod tests {
         }
         assert_eq!(response_uid(update().to_string().replace('}', "").as_bytes()), None);
         assert_eq!(response_uid(b"\xff"), None);
+    }
+
+    #[test]
+    fn an_address_comes_from_the_trusted_extra_only() {
+        let key = "example.com/email";
+        let email = |extra: Value, key: Option<&str>| {
+            let body = with(update(), "/request/userInfo/extra", extra).to_string();
+            decode_with(body.as_bytes(), jiff::Timestamp::UNIX_EPOCH, key).unwrap().record.unwrap().user.email
+        };
+        let known = json!({"example.com/email": ["a@example.com"], "other": ["x"]});
+        assert_eq!(email(known.clone(), Some(key)).as_deref(), Some("a@example.com"));
+        assert_eq!((email(known.clone(), Some("absent")), email(known, None)), (None, None));
+        let odd = [json!({key: []}), json!({key: ["a", "b"]}), json!({key: "a"}), json!(7), Value::Null];
+        assert!(odd.into_iter().all(|extra| email(extra, Some(key)).is_none()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod configuration;
 mod connection;
 pub mod mounted;
+pub mod renewal;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
@@ -19,5 +20,6 @@ pub use admission::{Decoded, MalformedReview, decode};
 pub use certificates::{Certificate, CertificateError, Serving, certificate, issue};
 pub use configuration::{Endpoint, Registration};
 pub use mounted::Mounted;
+pub use renewal::Renewal;
 pub use server::{Desk, Limits, serve};
 pub use tls::{LiveCertificate, TlsError, server_config};

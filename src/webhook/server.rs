@@ -1,6 +1,6 @@
 //! The HTTPS server that the API server calls.
 
-use super::admission::{Answer, decode, response_uid};
+use super::admission::{Answer, decode_with, response_uid};
 use super::connection::serve_connection;
 use crate::attribution::Index;
 use crate::telemetry::metrics::{AdmissionOutcome, Metrics};
@@ -66,6 +66,8 @@ pub struct Desk {
     /// The last segment of the path that the API server was told; without it a request is answered but not believed.
     /// `None`: every request is.
     pub secret: Option<String>,
+    /// The key in `userInfo.extra` under which the authenticator gives e-mail addresses.
+    pub email_extra: Option<String>,
 }
 
 impl Desk {
@@ -174,7 +176,7 @@ async fn refuse(rejection: Rejection) -> Result<Response, Rejection> {
 
 /// Allows whatever can be answered at all. What is not understood is allowed too, and proves nothing.
 fn review(body: &[u8], desk: &Desk, segment: Option<&str>) -> Response {
-    let decoded = match decode(body, jiff::Timestamp::now()) {
+    let decoded = match decode_with(body, jiff::Timestamp::now(), desk.email_extra.as_deref()) {
         Ok(decoded) => decoded,
         Err(error) => {
             warn!(error = %error, "Malformed admission request");

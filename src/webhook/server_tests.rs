@@ -61,7 +61,12 @@ async fn start_with(limits: Limits, secret: Option<&str>, client_ca: Option<&str
     let metrics = Arc::new(Metrics::new().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let desk = Desk { index: Arc::clone(&index), metrics: Arc::clone(&metrics), secret: secret.map(str::to_owned) };
+    let desk = Desk {
+        index: Arc::clone(&index),
+        metrics: Arc::clone(&metrics),
+        secret: secret.map(str::to_owned),
+        email_extra: None,
+    };
     let task = tokio::spawn(serve(listener, tls, desk, limits, stopped));
     Server { address, ca_pem: made.ca.unwrap(), certificate: live, index, metrics, stop, task }
 }

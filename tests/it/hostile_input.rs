@@ -5,10 +5,11 @@ use crate::support::evidence::verdict;
 use crate::support::remote_repo::git_command;
 use crate::support::scratch::ScratchDir;
 use gitops_reverser::change::ObjectVersion;
+use gitops_reverser::git::author::Authors;
 use gitops_reverser::git::commit::{Commit, Signature};
 use gitops_reverser::git::draft::{Draft, Edit};
 use gitops_reverser::git::fast_import;
-use gitops_reverser::git::message::{self, Installation, plain};
+use gitops_reverser::git::message::{Installation, plain};
 use gitops_reverser::resource::oid::ObjectFormat;
 use gitops_reverser::resource::{
     BaseFolder, BranchName, NamespacedName, ObjectName, Oid, RepoUrl, ResourceId, ResourceType, layout,
@@ -146,7 +147,7 @@ fn mk_case(number: usize, names: Names) -> Case {
     let draft = Draft::Changes(NamespacedName::new("team", "live"), edits);
     let templates = MessageTemplates { change: names.change, group: names.group, seed: None };
     let Draft::Changes(_, edits) = &draft else { panic!() };
-    let author = message::author(&verdict).map(|(identity, at)| Signature::new(&identity, at));
+    let author = Authors::default().of(&verdict).map(|(identity, at)| Signature::new(&identity, at));
     let commit = Commit {
         target: None,
         author: author.unwrap_or_else(|| Signature::verbatim("c <c@example.invalid> 7 +0000")),

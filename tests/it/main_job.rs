@@ -60,7 +60,7 @@ async fn every_change_is_one_commit_by_its_user() {
 
     let expected = [
         ("CREATE", "alice", "alice@users.noreply.invalid", "exact"),
-        ("UPDATE", "bob@example.com", "bob-example.com@users.noreply.invalid", "exact"),
+        ("UPDATE", "bob@example.com", "bob-example.com-5ff860bf@users.noreply.invalid", "exact"),
         ("DELETE", "carol", "carol@users.noreply.invalid", "version"),
     ];
     for (commit, (operation, user, email, tier)) in log.iter().zip(expected) {

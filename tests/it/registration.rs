@@ -1,7 +1,7 @@
 //! Which calls the API server makes, for every way to write, and who keeps the registration that says so.
 
 use crate::support::control_plane::ControlPlane;
-use crate::support::operator::{SOON, apply, install_definitions};
+use crate::support::operator::{Mirror, Operator, SOON, apply, install_definitions};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
 use crate::support::witness::Witness;
@@ -229,4 +229,110 @@ async fn every_kind_of_write_to_what_is_mirrored_leads_to_a_call_and_nothing_els
     .await
     .unwrap();
     assert_eq!(calls(&witness, "alice"), ["DELETE namespaces v1"]);
+}
+
+async fn webhooks(cluster: &ControlPlane, configuration: &str) -> Result<Vec<Value>> {
+    let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{configuration}");
+    let text = send(cluster, "admin", "GET", &path, &Value::Null).await?;
+    let mut found: Value = serde_json::from_str(&text)?;
+    Ok(serde_json::from_value(found["webhooks"].take()).unwrap_or_default())
+}
+
+const REQUESTS: &str = "gitopsreverser_webhook_request_duration_seconds_count";
+const CONFIGURATION: &str = "gitops-reverser";
+
+#[tokio::test]
+async fn nothing_mirrored_means_no_call_and_a_new_rule_is_in_effect_at_once_and_defended() {
+    let cluster = ControlPlane::start().await.unwrap();
+    let scratch = ScratchDir::new().unwrap();
+    let mapping = scratch.path().join("authors.yaml");
+    std::fs::write(&mapping, "authors: [{user: bob, name: Bob B, email: bob@example.com}]").unwrap();
+    let extra = format!("--author-mapping={}", mapping.display());
+    let operator = Operator::start(&cluster, &scratch, &[&extra]).await.unwrap();
+    eventually(SOON, "the registration", async || {
+        Ok(webhooks(&cluster, CONFIGURATION).await?.is_empty().then_some(()))
+    })
+    .await
+    .unwrap();
+    let mirror = Mirror::prepare(&cluster, "calls").await.unwrap();
+    let maps = format!("/api/v1/namespaces/{}/configmaps", mirror.namespace);
+    for number in 0..20 {
+        let body = json!({"metadata": {"name": format!("before-{number}")}});
+        send(&cluster, "alice", "POST", &maps, &body).await.unwrap();
+    }
+    assert_eq!(operator.metric(REQUESTS).await.unwrap(), 0.0);
+
+    let began = std::time::Instant::now();
+    apply(&cluster, &mirror.configuration(&["configmaps"])).await.unwrap();
+    eventually(SOON, "a call", async || {
+        send(&cluster, "alice", "POST", &maps, &json!({"metadata": {"generateName": "probe-"}})).await?;
+        Ok((operator.metric(REQUESTS).await? > 0.0).then_some(()))
+    })
+    .await
+    .unwrap();
+    println!("the first call came {:?} after the rule was applied", began.elapsed());
+    mirror.ready(&cluster).await.unwrap();
+    send(&cluster, "bob", "POST", &maps, &json!({"metadata": {"name": "web"}})).await.unwrap();
+    let log = mirror.commits(&mirror.config_map("web"), 1).await.unwrap();
+    assert_eq!((log[0].author_name.as_str(), log[0].author_email.as_str()), ("Bob B", "bob@example.com"));
+    std::fs::write(&mapping, "authors: [{user: bob, name: Robert}]").unwrap();
+    eventually(SOON, "the new name", async || {
+        let name = format!("renamed-{}", began.elapsed().as_millis());
+        send(&cluster, "bob", "POST", &maps, &json!({"metadata": {"name": name}})).await?;
+        let log = mirror.commits(&mirror.config_map(&name), 1).await?;
+        Ok((log[0].author_name == "Robert").then_some(()))
+    })
+    .await
+    .unwrap();
+    eventually(SOON, "the counts of the target", async || {
+        let path = format!("/apis/configbutler.ai/v1alpha1/namespaces/{}/gittargets/live", mirror.namespace);
+        let target: Value = serde_json::from_str(&send(&cluster, "admin", "GET", &path, &Value::Null).await?)?;
+        let counts = &target["status"]["attribution"];
+        ensure!(counts["exact"].as_i64() >= Some(1), "{counts}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+    assert!(operator.metric("gitopsreverser_enrich_hits_total").await.unwrap() >= 1.0);
+
+    let expected = webhooks(&cluster, CONFIGURATION).await.unwrap();
+    assert_eq!(expected.len(), 1);
+    let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{CONFIGURATION}");
+    let edit = json!({"webhooks": null});
+    for (method, body) in [("PATCH", edit), ("DELETE", Value::Null)] {
+        send(&cluster, "mallory", method, &path, &body).await.unwrap();
+        eventually(SOON, "the registration to be repaired", async || {
+            let found = webhooks(&cluster, CONFIGURATION).await?;
+            ensure!(found == expected, "{found:?}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn rules_of_somebody_else_are_left_alone() {
+    let (cluster, witness, scratch) = start("").await;
+    let broad = printed(&cluster, &witness, &scratch, "broad");
+    apply(&cluster, &broad).await.unwrap();
+    in_effect(&cluster, &witness).await;
+    let body = json!({"metadata": {"name": "everything"}});
+    send(&cluster, "alice", "POST", &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &body).await.unwrap();
+    assert_eq!(calls(&witness, "alice"), ["CREATE secrets v1"]);
+
+    let before = webhooks(&cluster, CONFIGURATION).await.unwrap();
+    let _operator = Operator::start(&cluster, &scratch, &["--webhook-rules=broad"]).await.unwrap();
+    let after = eventually(SOON, "the authority", async || {
+        let found = webhooks(&cluster, CONFIGURATION).await?;
+        ensure!(found[0]["clientConfig"]["caBundle"] != before[0]["clientConfig"]["caBundle"]);
+        Ok(Some(found))
+    })
+    .await
+    .unwrap();
+    let without_authority = |mut webhooks: Vec<Value>| {
+        webhooks[0]["clientConfig"].as_object_mut().unwrap().remove("caBundle");
+        webhooks
+    };
+    assert_eq!(without_authority(after), without_authority(before));
 }

@@ -104,6 +104,8 @@ impl Engine {
             git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
+            authors: Arc::default(),
+            attributed: Arc::default(),
             clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,

@@ -12,7 +12,7 @@ pub(crate) fn verdict(users: &[&str], field_manager: &str) -> Verdict {
         let record = Record {
             uid: "uid".into(),
             request: Request::Delete { base: "1".into(), propagation: Propagation::Background },
-            user: User { name: (*user).to_owned() },
+            user: User { name: (*user).to_owned(), email: None },
             field_manager: Some(field_manager.to_owned()),
             request_uid: (*user).to_owned(),
             at: "2026-01-01T00:00:00Z".parse().unwrap(),

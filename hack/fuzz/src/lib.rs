@@ -14,6 +14,15 @@ pub mod resource;
 #[path = "../../../src/sanitize/mod.rs"]
 pub mod sanitize;
 
+/// What the webhook does before it answers.
+#[allow(dead_code, reason = "the server that uses the rest is not here")]
+pub mod webhook {
+    #[path = "../../../../src/webhook/admission.rs"]
+    pub mod admission;
+    #[path = "../../../../src/webhook/subresource.rs"]
+    mod subresource;
+}
+
 /// Templates of messages.
 pub mod rules {
     #[path = "../../../../src/rules/template.rs"]
@@ -22,6 +31,8 @@ pub mod rules {
 
 /// From a change to the stream that git reads.
 pub mod git {
+    #[path = "../../../../src/git/author.rs"]
+    pub mod author;
     #[path = "../../../../src/git/commit.rs"]
     pub mod commit;
     #[path = "../../../../src/git/draft.rs"]

@@ -8,10 +8,11 @@ use gitops_reverser_fuzz::attribution::{
     Index, Limits, ObservedEvent, Propagation, Record, Request, Transition, User, Verdict,
 };
 use gitops_reverser_fuzz::change::ObjectVersion;
+use gitops_reverser_fuzz::git::author::Authors;
 use gitops_reverser_fuzz::git::commit::{Commit, FileChange, Signature};
 use gitops_reverser_fuzz::git::draft::{Draft, Edit};
 use gitops_reverser_fuzz::git::fast_import;
-use gitops_reverser_fuzz::git::message::{self, Installation};
+use gitops_reverser_fuzz::git::message::Installation;
 use gitops_reverser_fuzz::git::spec::Identity;
 use gitops_reverser_fuzz::resource::{BaseFolder, NamespacedName, ObjectName, Oid, ResourceId, ResourceType, layout};
 use gitops_reverser_fuzz::rules::template::{MessageTemplate, MessageTemplates, Purpose};
@@ -52,7 +53,7 @@ fn verdict(users: &[&str], manager: &str) -> Verdict {
     let index = Index::new(Limits::default());
     for user in users.iter().take(3) {
         let request = Request::Delete { base: "1".into(), propagation: Propagation::Background };
-        let (user, field_manager) = (User { name: (*user).to_owned() }, Some(manager.to_owned()));
+        let (user, field_manager) = (User { name: (*user).to_owned(), email: None }, Some(manager.to_owned()));
         let (request_uid, at) = (user.name.clone(), jiff::Timestamp::UNIX_EPOCH);
         index.insert(Record { uid: "uid".into(), request, user, field_manager, request_uid, at }, Instant::now());
     }
@@ -179,7 +180,7 @@ fuzz_target!(|input: Input<'_>| {
         if edits.is_empty() {
             continue;
         }
-        let author = message::author(&edits[0].verdict).map(|(identity, at)| Signature::new(&identity, at));
+        let author = Authors::default().of(&edits[0].verdict).map(|(identity, at)| Signature::new(&identity, at));
         let commit = Commit {
             target: None,
             author: author.unwrap_or_else(|| committer.clone()),

@@ -10,6 +10,7 @@ mod upkeep;
 
 use self::upkeep::Upkeep;
 use super::attributes::AttributeGuard;
+use super::author::Authors;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
@@ -25,6 +26,7 @@ use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState};
 use crate::change::Resync;
 use crate::resource::{BranchKey, Oid};
+use crate::telemetry::metrics::AttributedChanges;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -49,6 +51,10 @@ pub struct Settings {
     pub places: Places,
     /// What commits name as their origin.
     pub installation: Arc<Installation>,
+    /// How authors are called.
+    pub authors: Arc<Authors>,
+    /// Where changes are counted by how firmly their author is known.
+    pub attributed: Arc<AttributedChanges>,
     /// How clones are made and kept.
     pub clones: ClonePolicy,
     /// How large a batch may become.
@@ -192,7 +198,8 @@ impl Worker {
         let spec = channels.spec.borrow().clone();
         let installation = Arc::clone(&settings.installation);
         Self {
-            stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch),
+            stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch)
+                .naming(Arc::clone(&settings.authors), Arc::clone(&settings.attributed)),
             guard: AttributeGuard::default(),
             schedule: PushSchedule::new(spec.push, settings.push_spacing, settings.push_ceiling),
             remote: Remote::default(),
