@@ -151,7 +151,12 @@ struct Operator {
 
 impl Operator {
     async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
+        if let Some(file) = &arguments.known_hosts {
+            std::fs::read_to_string(file)
+                .with_context(|| format!("the file of --known-hosts, {}, cannot be read", file.display()))?;
+        }
         let git = Git::find(arguments.allow_insecure_transports).await?;
+        let git = git.with_known_hosts(arguments.known_hosts.clone());
         let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());

@@ -123,6 +123,11 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_ALLOW_INSECURE_TRANSPORTS")]
     pub allow_insecure_transports: bool,
 
+    /// SSH servers and their keys, in the form of ssh's known_hosts, for providers whose Secret names none for the server.
+    /// The public hosts are known without.
+    #[arg(long, env = "GITOPS_REVERSER_KNOWN_HOSTS")]
+    pub known_hosts: Option<PathBuf>,
+
     /// A batch becomes commits when it has so many files.
     #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_FILES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub git_batch_max_files: u32,

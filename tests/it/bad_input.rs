@@ -204,9 +204,10 @@ async fn the_schema_refuses_what_can_never_work() {
             "spec.allowedBranches",
         ),
         (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
-            "must start with https://",
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ssh://git:secret@h/r', allowedBranches: [main]}",
+            "must not hold a password",
         ),
+        ("kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}", "must be https://"),
         (
             "kind: WatchRule\nmetadata: {name: x}\nspec: {sinkRef: {name: a}, rules: [{operations: [READ]}]}",
             "operations",
@@ -215,5 +216,12 @@ async fn the_schema_refuses_what_can_never_work() {
     for (manifest, says) in table {
         let refusal = apply(cluster, &complete(manifest, &mirror)).await.expect_err(manifest).to_string();
         assert!(refusal.contains(says), "{manifest}: {refusal}");
+    }
+    for (number, url) in ["ssh://git@h:2222/a/b.git", "git@h:a/b.git", "h:/a", "git@[2001:db8::1]:a"].iter().enumerate()
+    {
+        let manifest = format!(
+            "kind: GitProvider\nmetadata: {{name: ok-{number}}}\nspec: {{url: '{url}', allowedBranches: [main]}}"
+        );
+        apply(cluster, &complete(&manifest, &mirror)).await.expect(url);
     }
 }

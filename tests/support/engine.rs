@@ -65,6 +65,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        let git = Git::find(true).await.unwrap();
+        Self::start_with(work_dir, url, git, Credentials::basic("git", password))
+    }
+
+    pub(crate) fn start_with(work_dir: &ScratchDir, url: &str, git: Git, credentials: Credentials) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -75,7 +80,7 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let settings = Settings {
-            git: Git::find(true).await.unwrap(),
+            git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
@@ -90,14 +95,18 @@ impl Engine {
             branch: BranchName::new("main").unwrap(),
         };
         let engine = Self { pool: Arc::new(pool), task, key, resyncs };
-        engine.pool.apply(vec![engine.spec(password)]);
+        engine.pool.apply(vec![engine.spec_with(credentials)]);
         engine
     }
 
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
+        self.spec_with(Credentials::basic("git", password))
+    }
+
+    pub(crate) fn spec_with(&self, credentials: Credentials) -> BranchSpec {
         BranchSpec {
             key: self.key.clone(),
-            credentials: Credentials::basic("git", password),
+            credentials,
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),
