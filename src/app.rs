@@ -16,7 +16,8 @@ use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
 use crate::git::spec::Identity;
 use crate::git::worker;
-use crate::rules::RuleSet;
+use crate::resource::{HostPattern, HostPolicy};
+use crate::rules::{Policy, RuleSet};
 use crate::telemetry::logging;
 use crate::watch::{discovery, plane};
 use crate::webhook::{self, Endpoint, Registration};
@@ -193,7 +194,7 @@ impl Operator {
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
-            allow_insecure: arguments.allow_insecure_transports,
+            policy: provider_policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
         let producers = vec![
@@ -273,6 +274,19 @@ async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) ->
     };
     let cluster_uid = uid("kube-system").await?.unwrap_or_default();
     Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
+}
+
+fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
+    let named = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !name.is_empty()).cloned().collect() };
+    let mut ambient = named(&arguments.ambient_credentials_namespaces);
+    ambient.push(namespace.to_owned());
+    Policy {
+        hosts: HostPolicy {
+            allow_insecure: arguments.allow_insecure_transports,
+            allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
+        },
+        ambient_namespaces: ambient.into_iter().collect(),
+    }
 }
 
 fn worker_settings(

@@ -128,6 +128,16 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_KNOWN_HOSTS")]
     pub known_hosts: Option<PathBuf>,
 
+    /// The hosts that GitProviders may name, and the API of a GitHub App: globs such as github.com or *.example.com,
+    /// separated by commas; by default any.
+    #[arg(long, env = "GITOPS_REVERSER_ALLOWED_GIT_HOSTS", value_delimiter = ',')]
+    pub allowed_git_hosts: Vec<String>,
+
+    /// The namespaces, besides the operator's own, whose GitProviders without a Secret use the operator's own
+    /// credentials: agent socket, credential helpers, mounted gitconfig. Separated by commas.
+    #[arg(long, env = "GITOPS_REVERSER_AMBIENT_CREDENTIALS_NAMESPACES", value_delimiter = ',')]
+    pub ambient_credentials_namespaces: Vec<String>,
+
     /// A batch becomes commits when it has so many files.
     #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_FILES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub git_batch_max_files: u32,

@@ -1,6 +1,7 @@
 //! From usable targets to what git's workers are to do.
 
 use super::secret::SecretState;
+use crate::git::credentials::Authentication;
 use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
@@ -32,11 +33,7 @@ pub fn specs(
     for target in compiled.targets.values() {
         let key = &target.branch;
         let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
-        let credentials = match secret_of(repository, &key.provider, secrets) {
-            None => Credentials::default(),
-            Some(SecretState::Found(credentials)) => credentials.clone(),
-            Some(_) => continue,
-        };
+        let Ok(credentials) = credentials(repository, &key.provider, secrets) else { continue };
         let spec = specs.entry(key.clone()).or_insert_with(|| BranchSpec {
             key: key.clone(),
             credentials,
@@ -52,21 +49,49 @@ pub fn specs(
     specs.into_values().collect()
 }
 
-/// What is known of the Secret that `repository` wants; `None` where it wants none.
-#[must_use]
-pub fn secret_of<'a>(
+/// Why there are no credentials for a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle<'a> {
+    /// The Secret is being read.
+    Pending,
+    /// There is no such Secret.
+    Missing,
+    /// The API server refuses to show it: its words.
+    Unreadable(&'a str),
+    /// It does not open the repository: what is wrong.
+    Invalid(String),
+}
+
+/// What opens `repository`, the one of `provider`.
+///
+/// # Errors
+/// Why nothing does yet.
+pub fn credentials<'a>(
     repository: &Repository,
     provider: &NamespacedName,
     secrets: &'a BTreeMap<NamespacedName, SecretState>,
-) -> Option<&'a SecretState> {
-    let secret = repository.secret.as_ref()?;
-    Some(secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending))
+) -> Result<Credentials, Obstacle<'a>> {
+    let Some(secret) = repository.secret.as_ref() else {
+        let authentication = if repository.ambient { Authentication::Ambient } else { Authentication::None };
+        return Ok(Credentials { authentication, ..Credentials::default() });
+    };
+    match secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending) {
+        SecretState::Pending => Err(Obstacle::Pending),
+        SecretState::Missing => Err(Obstacle::Missing),
+        SecretState::Unreadable(error) => Err(Obstacle::Unreadable(error)),
+        SecretState::Invalid(problem) => Err(Obstacle::Invalid(problem.to_string())),
+        SecretState::Found(found) => match found.suits(repository.url.scheme()) {
+            Ok(()) => Ok(found.clone()),
+            Err(problem) => Err(Obstacle::Invalid(problem.to_owned())),
+        },
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
+    use crate::controllers::secret::InvalidSecret;
     use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
@@ -101,7 +126,7 @@ pub(super) mod tests {
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
             catalog: &Catalog::default(),
-            allow_insecure: false,
+            policy: &rules::Policy::default(),
             ready: &HashSet::new(),
         })
     }
@@ -133,7 +158,7 @@ pub(super) mod tests {
         let states = [
             SecretState::Pending,
             SecretState::Missing,
-            SecretState::Invalid("x"),
+            SecretState::Invalid(InvalidSecret::Empty),
             SecretState::Unreadable("x".into()),
         ];
         for state in states {

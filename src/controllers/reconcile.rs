@@ -6,7 +6,7 @@ use super::outcome;
 use super::status::Writer;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
-use crate::rules::{self, Catalog, RuleSet, compile};
+use crate::rules::{self, Catalog, Policy, RuleSet, compile};
 use kube::Client;
 use std::fmt;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ pub struct Context {
     pub rules: watch::Sender<Arc<RuleSet>>,
     /// Who commits where a provider does not say.
     pub committer: Identity,
-    /// Whether `http://`, `file://` and local addresses may be used.
-    pub allow_insecure: bool,
+    /// What providers may do.
+    pub policy: Policy,
 }
 
 impl fmt::Debug for Context {
@@ -55,8 +55,8 @@ pub enum Error {
 /// # Errors
 /// When an input has ended for good.
 pub async fn run(context: Context) -> Result<(), Error> {
-    let Context { client, pool, mut catalog, rules, committer, allow_insecure } = context;
-    let mut inputs = Inputs::watch(&client);
+    let Context { client, pool, mut catalog, rules, committer, policy } = context;
+    let mut inputs = Inputs::watch(&client, policy.hosts.clone());
     let mut writer = Writer::new(client);
     while !inputs.complete() {
         inputs.changed().await;
@@ -73,7 +73,7 @@ pub async fn run(context: Context) -> Result<(), Error> {
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
             catalog: &served,
-            allow_insecure,
+            policy: &policy,
             ready: &ready,
         });
         pool.apply(branches::specs(&compiled, &snapshot.secrets, &committer));

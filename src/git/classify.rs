@@ -5,7 +5,8 @@
 
 mod ssh;
 
-use super::cli::GitError;
+use super::cli::{GitError, Output};
+use super::credentials::AccessError;
 use super::status::RemoteFailure;
 
 /// The class of a failure decides how it is retried.
@@ -79,10 +80,16 @@ impl Class {
     pub fn of(error: &GitError) -> Self {
         match error {
             GitError::Timeout { .. } => Self::Transient,
-            GitError::UnknownHost(_) => Self::Config,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            GitError::Access { source, .. } => source.class(),
             _ => Self::Bug,
         }
+    }
+
+    /// The class of what a command left; `None` when it worked.
+    #[must_use]
+    pub fn of_output(output: &Output) -> Option<Self> {
+        (output.code != 0).then(|| Self::of_diagnosis(&output.stderr))
     }
 
     fn of_diagnosis(diagnosis: &str) -> Self {
@@ -133,7 +140,7 @@ pub fn describe(error: &GitError) -> RemoteFailure {
         _ => error.to_string(),
     };
     let cause = match error {
-        GitError::UnknownHost(_) => Some(ssh::Cause::HostUnknown),
+        GitError::Access { source: AccessError::UnknownHost(_), .. } => Some(ssh::Cause::HostUnknown),
         GitError::Failed { diagnosis, .. } => ssh::Cause::of(diagnosis),
         _ => None,
     };

@@ -126,6 +126,17 @@ impl RepoUrl {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
+    /// The port, by default that of the scheme; 0 for `file`.
+    #[must_use]
+    pub fn effective_port(&self) -> u16 {
+        self.port.unwrap_or(match self.scheme {
+            Scheme::Https => 443,
+            Scheme::Http => 80,
+            Scheme::Ssh => 22,
+            Scheme::File => 0,
+        })
+    }
+
     /// Path of the repository, decoded, without surrounding slashes and without `.git`.
     #[must_use]
     pub fn repository(&self) -> &str {
@@ -265,13 +276,7 @@ fn check_path(scheme: Scheme, path: &str) -> Result<(), InvalidUrl> {
 
 fn is_local(host: &str) -> bool {
     match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback() || ip.is_link_local())
-        }
+        Ok(address) => super::hosts::is_local(address),
         Err(_) => {
             let name = host.trim_end_matches('.').to_ascii_lowercase();
             // What a resolver takes for an IPv4 address in another notation, such as `2130706433` or `0x7f.1`.

@@ -12,5 +12,5 @@ mod target;
 
 pub use catalog::Catalog;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
-pub use provider::Repository;
+pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};

@@ -1,6 +1,7 @@
 //! Running one git process: its own process group, a deadline, bounded output.
 
 use super::version::Version;
+use crate::git::credentials::AccessError;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::process::Stdio;
 use std::time::Duration;
@@ -34,6 +35,14 @@ pub enum GitError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What the command needs to open the repository cannot be had.
+    #[error("git {command} was not run: {source}")]
+    Access {
+        /// The subcommand.
+        command: String,
+        /// Why.
+        source: AccessError,
+    },
     /// An operand looks like an option.
     #[error("git {command} was not run: {operand:?} could be read as an option")]
     UnsafeOperand {
@@ -42,9 +51,6 @@ pub enum GitError {
         /// The operand.
         operand: String,
     },
-    /// Nobody has said which key an SSH server has. It was not connected to.
-    #[error("no SSH key of the server {0} is known")]
-    UnknownHost(String),
     /// The deadline passed; the process and its children were killed.
     #[error("git {command} did not finish within {deadline:?} and was stopped")]
     Timeout {

@@ -1,11 +1,13 @@
 //! What a clone asks of its remote.
 
 use super::BranchClone;
+use crate::git::classify::Class;
 use crate::git::cli::{GitCommand, GitError, Output};
-use crate::git::credentials::CredentialFile;
+use crate::git::credentials::{Access, Authentication};
 use crate::git::push::PushOutcome;
 use crate::git::spec::Credentials;
 use crate::resource::Oid;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// How long a transfer may take in all; a stalled one ends earlier.
@@ -107,8 +109,18 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let file = CredentialFile::write(&self.git, credentials, &self.key.url, &self.secrets)?;
-        arguments(file.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
+        let (insecure, known_hosts) = (self.git.allows_insecure(), self.git.known_hosts());
+        let access =
+            Access::prepare(credentials, &self.key.url, &self.secrets, known_hosts, insecure, Timestamp::now())
+            .await
+            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
+        let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
+        if let Authentication::GithubApp(app) = &credentials.authentication
+            && Class::of_output(&output) == Some(Class::Auth)
+        {
+            app.forget().await;
+        }
+        Ok(output)
     }
 }
 

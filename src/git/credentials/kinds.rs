@@ -1,7 +1,9 @@
 //! The kinds of credentials. Nothing in here can be shown: no `Display`, and a `Debug` without content.
 
+use super::github_app::GithubApp;
 use super::hidden::Hidden;
 use super::private_key::OpenKey;
+use crate::resource::url::Scheme;
 
 /// How a repository is opened. Equal credentials change nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum Authentication {
     /// A private key over SSH.
     Ssh(SshKey),
     /// Tokens that the API of GitHub mints for an installed app.
-    GithubApp(super::GithubApp),
+    GithubApp(GithubApp),
     /// Whatever git finds by itself: an agent's socket, credential helpers, the administrator's gitconfig.
     Ambient,
 }
@@ -79,5 +81,23 @@ impl Credentials {
     pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
         let login = BasicAuth { username: Hidden::new(username), password: Hidden::new(password) };
         Self { authentication: Authentication::Basic(login), tls: Tls::default() }
+    }
+
+    /// Whether repositories that are reached by `scheme` can be opened with these.
+    ///
+    /// # Errors
+    /// What does not fit, as the end of a sentence about the Secret.
+    pub const fn suits(&self, scheme: Scheme) -> Result<(), &'static str> {
+        match (scheme, &self.authentication) {
+            (Scheme::Https | Scheme::Http, Authentication::Ssh(_)) => {
+                Err("it holds an SSH key, but spec.url is reached over HTTP")
+            }
+            (Scheme::Ssh, Authentication::Ssh(_) | Authentication::Ambient) => Ok(()),
+            (Scheme::Ssh, _) => Err("it holds no SSH key, but spec.url is reached over SSH"),
+            (Scheme::Http, _) if self.tls.client.is_some() => {
+                Err("it holds a client certificate, but spec.url does not begin with https://")
+            }
+            _ => Ok(()),
+        }
     }
 }
