@@ -17,3 +17,4 @@ pub(crate) mod process;
 pub(crate) mod remote_repo;
 pub(crate) mod scratch;
 pub(crate) mod sshd;
+pub(crate) mod witness;
