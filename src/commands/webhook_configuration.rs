@@ -1,7 +1,8 @@
 //! `gitops-reverser webhook-configuration`: prints the ValidatingWebhookConfiguration.
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::rules::{self, Compiled, compile};
+use crate::resource::HostPolicy;
+use crate::rules::{self, Compiled, Policy, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
 use kube::api::ListParams;
@@ -73,7 +74,7 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
-        allow_insecure: true,
+        policy: &Policy { hosts: HostPolicy { allow_insecure: true, allowed: Vec::new() }, ..Policy::default() },
         ready: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))

@@ -80,7 +80,8 @@ fn ssh_keys_are_read_under_all_their_names() {
         assert!(key.private_key.expose().ends_with("END OPENSSH PRIVATE KEY-----\n"));
         assert_eq!(key.known_hosts, None);
     }
-    let flux = read(&[("identity", locked), ("identity.pub", b"x"), ("known_hosts", b"h k\n"), ("password", b"secret\n")]);
+    let flux =
+        read(&[("identity", locked), ("identity.pub", b"x"), ("known_hosts", b"h k\n"), ("password", b"secret\n")]);
     let Authentication::Ssh(key) = flux.unwrap().authentication else { panic!("Flux's Secrets are understood") };
     assert_eq!(key.known_hosts.as_deref(), Some("h k"));
     let bad = |problem| Err(InvalidSecret::PrivateKey { key: "identity", problem });

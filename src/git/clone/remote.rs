@@ -112,8 +112,8 @@ impl BranchClone {
         let (insecure, known_hosts) = (self.git.allows_insecure(), self.git.known_hosts());
         let access =
             Access::prepare(credentials, &self.key.url, &self.secrets, known_hosts, insecure, Timestamp::now())
-            .await
-            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
+                .await
+                .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
         let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
