@@ -1,6 +1,6 @@
 //! The one place that derives conditions.
 
-use super::branches::{Obstacle, credentials};
+use super::branches::{Obstacle, credentials, signing};
 use super::inputs::Snapshot;
 use super::secret::SecretState;
 use crate::git::status::{BranchStatus, RemoteState, TargetState};
@@ -127,20 +127,38 @@ fn provider(
         (Ok(()), None) => return Ready::wait("the provider is being looked at"),
         (Ok(()), Some(repository)) => repository,
     };
-    let secret = format!("Secret {}/{}", name.namespace, repository.secret.as_deref().unwrap_or_default());
-    match credentials(repository, name, secrets) {
+    let secret = |secret: Option<&str>| format!("Secret {}/{}", name.namespace, secret.unwrap_or_default());
+    if let Err(obstacle) = credentials(repository, name, secrets) {
+        return no_secret(
+            obstacle,
+            &secret(repository.secret.as_deref()),
+            "open the repository",
+            "username and password",
+        );
+    }
+    match signing(repository, name, secrets) {
         Ok(_) => Ready::yes("targets can use the repository"),
-        Err(Obstacle::Pending) => Ready::wait(format!("{secret} is being read")),
-        Err(Obstacle::Missing) => Ready::no(
-            "SecretNotFound",
-            format!("{secret} does not exist; create it, as with the keys username and password"),
-        ),
-        Err(Obstacle::Unreadable(error)) => {
+        Err(obstacle) => {
+            let ready = no_secret(obstacle, &secret(repository.signing.as_deref()), "sign commits", "identity");
+            Ready { message: format!("{}; nothing is committed until then", ready.message), ..ready }
+        }
+    }
+}
+
+/// Why a provider has to wait for `secret`, which is to serve a purpose, as with these keys.
+fn no_secret(obstacle: Obstacle<'_>, secret: &str, purpose: &str, keys: &str) -> Ready {
+    match obstacle {
+        Obstacle::Pending => Ready::wait(format!("{secret} is being read")),
+        Obstacle::Missing => {
+            let message = format!("{secret} does not exist; create it, as with the keys {keys}");
+            Ready::no("SecretNotFound", message)
+        }
+        Obstacle::Unreadable(error) => {
             let message = format!("{secret} cannot be read; allow the operator to list and watch it: {error}");
             Ready::no("SecretNotFound", message)
         }
-        Err(Obstacle::Invalid(problem)) => {
-            Ready::no("InvalidSecret", format!("{secret} does not open the repository: {problem}; correct it"))
+        Obstacle::Invalid(problem) => {
+            Ready::no("InvalidSecret", format!("{secret} does not {purpose}: {problem}; correct it"))
         }
     }
 }

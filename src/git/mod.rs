@@ -21,6 +21,7 @@ pub mod pool;
 pub mod push;
 pub mod remote;
 pub mod schedule;
+pub mod signing;
 pub mod spec;
 pub mod stage;
 pub mod status;

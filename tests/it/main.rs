@@ -6,6 +6,7 @@
 mod bad_input;
 mod git_engine;
 mod git_process;
+mod git_signing;
 mod git_ssh;
 mod harness;
 mod inventory;

@@ -107,6 +107,7 @@ impl Engine {
         BranchSpec {
             key: self.key.clone(),
             credentials,
+            signing: None,
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),

@@ -3,12 +3,14 @@
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
 mod remote;
+mod signed;
 
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
 use super::fast_import;
 use super::journal;
 use super::places::Places;
+use super::signing::SigningKey;
 use super::spec::Credentials;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
@@ -232,15 +234,29 @@ impl BranchClone {
         Ok(TreeIndex::parse(&listing, folders))
     }
 
-    /// Adds `commits` on top of `tip` and moves the branch; returns their ids.
+    /// Adds `commits` on top of `tip`, signed by `signing`, and moves the branch; returns their ids.
     ///
     /// # Errors
     /// When git fails; the branch has not moved then.
-    pub async fn commit(&self, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
-        self.import(&self.key.branch.to_ref(), tip, commits).await
+    pub async fn commit(
+        &self,
+        tip: Option<Oid>,
+        commits: &[Commit],
+        signing: Option<&SigningKey>,
+    ) -> Result<Vec<Oid>, GitError> {
+        self.import(&self.key.branch.to_ref(), tip, commits, signing).await
     }
 
-    async fn import(&self, reference: &str, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
+    async fn import(
+        &self,
+        reference: &str,
+        tip: Option<Oid>,
+        commits: &[Commit],
+        signing: Option<&SigningKey>,
+    ) -> Result<Vec<Oid>, GitError> {
+        if let Some(key) = signing {
+            return self.import_signed(reference, reference == REPLAY, tip, commits, key).await;
+        }
         let stream = fast_import::commits(reference, tip, commits);
         let mut command = self.command("fast-import").flag("--quiet").deadline(import_deadline(commits.len()));
         if reference == REPLAY {
@@ -265,7 +281,13 @@ impl BranchClone {
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
-    pub async fn replay(&self, base: Option<Oid>, tip: Option<Oid>, onto: Oid) -> Result<(Oid, usize), GitError> {
+    pub async fn replay(
+        &self,
+        base: Option<Oid>,
+        tip: Option<Oid>,
+        onto: Oid,
+        signing: Option<&SigningKey>,
+    ) -> Result<(Oid, usize), GitError> {
         let mut journal = match tip {
             Some(tip) => journal::read(&self.git, &self.directory, base, tip, onto).await?,
             None => Vec::new(),
@@ -278,7 +300,7 @@ impl BranchClone {
             journal = journal::rebase(journal, self.index(Some(onto), tops.iter()).await?);
         }
         if !journal.is_empty() {
-            let ids = self.import(REPLAY, Some(onto), &journal).await?;
+            let ids = self.import(REPLAY, Some(onto), &journal, signing).await?;
             new_tip = ids.last().copied().unwrap_or(onto);
         }
         self.set_refs(new_tip, Some(onto)).await?;

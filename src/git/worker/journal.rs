@@ -16,7 +16,7 @@ impl Worker {
         if commits.is_empty() {
             return;
         }
-        let ids = match self.clone.commit(self.tip, &commits).await {
+        let ids = match self.clone.commit(self.tip, &commits, self.spec.signing.as_ref()).await {
             Ok(ids) => ids,
             // The index now says more than the branch holds: the repair loads it anew, and asks for everything again.
             Err(error) => return self.damaged(&error, "Commits cannot be made"),

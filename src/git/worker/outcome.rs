@@ -76,7 +76,7 @@ impl Worker {
     }
 
     async fn replay(&mut self, onto: Oid) -> Result<(), GitError> {
-        let (tip, commits) = self.clone.replay(self.base, self.tip, onto).await?;
+        let (tip, commits) = self.clone.replay(self.base, self.tip, onto, self.spec.signing.as_ref()).await?;
         tracing::info!(branch = %self.spec.key, onto = %onto.short(), commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (Some(tip), Some(onto));
         self.schedule.replayed(commits, fastrand::f64(), Instant::now());
