@@ -10,7 +10,8 @@ use crate::commands::webhook_configuration::{self, Coverage};
 use crate::controllers::registration::{self, Ownership};
 use crate::controllers::{self, events};
 use crate::git::batch::BatchLimits;
-use crate::git::cli::Git;
+use crate::git::cli::{Git, ProcessLimits};
+use crate::git::clone::policy::ClonePolicy;
 use crate::git::message::Installation;
 use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
@@ -156,7 +157,8 @@ impl Operator {
             std::fs::read_to_string(file)
                 .with_context(|| format!("the file of --known-hosts, {}, cannot be read", file.display()))?;
         }
-        let git = Git::find(arguments.allow_insecure_transports).await?;
+        let limits = ProcessLimits::new(arguments.workers_max_global as usize, arguments.workers_max_per_repo as usize);
+        let git = Git::find(arguments.allow_insecure_transports).await?.with_limits(limits);
         let git = git.with_known_hosts(arguments.known_hosts.clone());
         let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
@@ -299,6 +301,12 @@ fn worker_settings(
         git,
         places,
         installation,
+        clones: ClonePolicy {
+            depth: arguments.clone_depth,
+            filter: arguments.clone_filter,
+            ttl: arguments.clone_ttl,
+            ..ClonePolicy::default()
+        },
         batch: BatchLimits {
             files: arguments.git_batch_max_files as usize,
             bytes: (arguments.git_batch_max_bytes_mib as usize) << 20,

@@ -2,7 +2,7 @@
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::HostPolicy;
-use crate::rules::{self, Compiled, Policy, compile};
+use crate::rules::{self, Compiled, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
 use kube::api::ListParams;
@@ -74,7 +74,10 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
-        policy: &Policy { hosts: HostPolicy { allow_insecure: true, allowed: Vec::new() }, ..Policy::default() },
+        policy: &rules::Policy {
+            hosts: HostPolicy { allow_insecure: true, ..HostPolicy::default() },
+            ..rules::Policy::default()
+        },
         ready: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))

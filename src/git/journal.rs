@@ -7,22 +7,28 @@ use crate::resource::{Oid, RepoPath};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Reads the commits `base..main`, oldest first; all of `main` without a base. Those that `onto`, the remote's tip, has
-/// already are left out: a push may have landed although nobody heard of it.
+/// Reads the commits `base..main` with their ids, oldest first; all of `main` without a base. Those that `onto`, the
+/// remote's tip, has already are left out: a push may have landed although nobody heard of it.
 ///
 /// # Errors
 /// When git fails, or answers in a form that is not understood.
-pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto: Oid) -> Result<Vec<Commit>, GitError> {
-    let list = git.command(git_dir, "rev-list").flag("--reverse");
-    let mut list = list.operand(main.to_string()).operand(format!("^{onto}"));
-    if let Some(base) = base {
-        list = list.operand(format!("^{base}"));
+pub async fn read(
+    git: &Git,
+    git_dir: &Path,
+    base: Option<Oid>,
+    main: Oid,
+    onto: Option<Oid>,
+) -> Result<Vec<(Oid, Commit)>, GitError> {
+    let mut list = git.command(git_dir, "rev-list").flag("--reverse").offline().operand(main.to_string());
+    for known in base.into_iter().chain(onto) {
+        list = list.operand(format!("^{known}"));
     }
     let ids = list.run().await?.success()?.stdout;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let objects = git.command(git_dir, "cat-file").flag("--batch").input(ids.clone()).run().await?.success()?.stdout;
+    let objects =
+        git.command(git_dir, "cat-file").flag("--batch").offline().input(ids.clone()).run().await?.success()?.stdout;
     let diffs = git
         .command(git_dir, "diff-tree")
         .flag("--stdin")
@@ -30,6 +36,7 @@ pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto:
         .flag("-z")
         .flag("--root")
         .flag("--no-renames")
+        .offline()
         .input(ids)
         .run()
         .await?
@@ -41,7 +48,7 @@ pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto:
         .into_iter()
         .map(|(id, mut commit)| {
             commit.files = files.remove(&id).unwrap_or_default();
-            commit
+            (id, commit)
         })
         .collect())
 }

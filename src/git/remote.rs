@@ -22,6 +22,8 @@ pub enum RemoteResult {
     Stale(String),
     /// The server refuses the commits; its sentence.
     Rejected(String),
+    /// The server lacks commits that this clone lacks too: only one with the whole history can push.
+    TooShallow,
     /// The branch's tip on the remote; `None` where it has no such branch.
     Fetched(Option<Oid>),
     /// It did not work.
@@ -69,6 +71,7 @@ pub async fn push(clone: BranchClone, tip: Oid, commits: usize, credentials: Cre
     match clone.push(tip, &credentials).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
+        PushOutcome::TooShallow => RemoteResult::TooShallow,
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
         PushOutcome::Unknown(error) => {
             let may_have_landed = matches!(Class::of(&error), Class::Transient | Class::Bug);

@@ -16,7 +16,7 @@ pub mod target;
 pub mod url;
 
 pub use branch::{BranchName, BranchPattern};
-pub use hash::ContentHash;
+pub use hash::{ContentHash, Fingerprint};
 pub use hosts::{HostPattern, HostPolicy};
 pub use id::{ObjectName, ResourceId, ResourceType};
 pub use oid::Oid;

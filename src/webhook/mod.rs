@@ -11,6 +11,7 @@ mod connection;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+mod subresource;
 
 pub use admission::{Decoded, MalformedReview, decode};
 pub use certificates::{CertificateError, Serving, issue};

@@ -1,9 +1,11 @@
 //! One constructor for every git command.
 
+use super::limits::ProcessLimits;
 use super::process::{self, GitError, Output};
 use super::version::Version;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -46,7 +48,7 @@ const EMPTY_CREDENTIALS: [(&str, &str); 2] = [
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 15] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
@@ -56,9 +58,8 @@ const CONFIG: [(&str, &str); 16] = [
     ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
-    // A connection that moves less than this for so long is taken for dead.
+    // A connection that moves less than this for as long as `Patience::stalled` is taken for dead.
     ("http.lowSpeedLimit", "1000"),
-    ("http.lowSpeedTime", "30"),
     // Signing and tidying are ours to decide.
     ("commit.gpgSign", "false"),
     ("gc.auto", "0"),
@@ -72,6 +73,21 @@ const CONFIG: [(&str, &str); 16] = [
     ("transfer.credentialsInUrl", "die"),
 ];
 
+/// How long a remote may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For moving nothing to speak of, in whole seconds.
+    pub stalled: Duration,
+    /// For a fetch or a push in all.
+    pub transfer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stalled: Duration::from_secs(30), transfer: Duration::from_secs(600) }
+    }
+}
+
 /// The git binary, and what every command of it shares.
 #[derive(Clone, Debug)]
 pub struct Git {
@@ -82,6 +98,8 @@ pub struct Git {
     authorities: Option<String>,
     insecure_transports: bool,
     known_hosts: Option<PathBuf>,
+    patience: Patience,
+    limits: Arc<ProcessLimits>,
 }
 
 impl Git {
@@ -103,6 +121,8 @@ impl Git {
             authorities: std::env::var("GIT_SSL_CAINFO").ok(),
             insecure_transports,
             known_hosts: None,
+            patience: Patience::default(),
+            limits: Arc::default(),
         };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
@@ -124,10 +144,29 @@ impl Git {
         self.known_hosts.as_deref()
     }
 
+    /// The same, with other limits on how many processes run at once.
+    #[must_use]
+    pub fn with_limits(self, limits: ProcessLimits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
+    }
+
     /// Whether `http://`, `file://` and local addresses may be used.
     #[must_use]
     pub const fn allows_insecure(&self) -> bool {
         self.insecure_transports
+    }
+
+    /// The same with another patience with remotes.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long a remote may take.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A command in the repository at `git_dir`.
@@ -150,6 +189,10 @@ pub struct GitCommand {
     deadline: Duration,
     input: Vec<u8>,
     lazy_fetch: bool,
+    repository: Option<String>,
+    work_tree: Option<PathBuf>,
+    low_priority: bool,
+    traces_packets: bool,
     ambient: bool,
 }
 
@@ -165,6 +208,10 @@ impl GitCommand {
             deadline: Duration::from_secs(60),
             input: Vec::new(),
             lazy_fetch: false,
+            repository: None,
+            work_tree: None,
+            low_priority: false,
+            traces_packets: false,
             ambient: false,
         }
     }
@@ -218,6 +265,41 @@ impl GitCommand {
         self
     }
 
+    /// Never fetches what a partial clone lacks, but fails. [`GitCommand::lazy_fetch`] left out says the same from git
+    /// 2.44 on; before, only a remote that promises nothing is not asked.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        self.config("remote.origin.promisor", "false")
+    }
+
+    /// Says that the command talks to the server of `repository`: it then counts towards that one's limit.
+    #[must_use]
+    pub fn remote(mut self, repository: impl Into<String>) -> Self {
+        self.repository = Some(repository.into());
+        self
+    }
+
+    /// Lets the command change the files at `directory`.
+    #[must_use]
+    pub fn work_tree(mut self, directory: &Path) -> Self {
+        self.work_tree = Some(directory.to_owned());
+        self
+    }
+
+    /// Runs the command only when nobody else wants the processor.
+    #[must_use]
+    pub const fn low_priority(mut self) -> Self {
+        self.low_priority = true;
+        self
+    }
+
+    /// Has what is exchanged with the server told in the diagnosis; for commands that exchange names of refs only.
+    #[must_use]
+    pub const fn trace_packets(mut self) -> Self {
+        self.traces_packets = true;
+        self
+    }
+
     /// Lets the command use the operator's own configuration and credentials: gitconfig, credential helpers, agent.
     #[must_use]
     pub const fn ambient(mut self) -> Self {
@@ -225,7 +307,7 @@ impl GitCommand {
         self
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. Its deadline starts when it is its turn: see [`super::limits`].
     ///
     /// # Errors
     /// When it cannot be started, breaks its deadline or has an unsafe operand. An exit code other than 0 is no error
@@ -241,7 +323,8 @@ impl GitCommand {
             });
         }
         let command = self.build();
-        process::run(command, self.subcommand, self.input, self.deadline).await
+        let _turn = self.git.limits.acquire(self.repository.as_deref()).await;
+        process::run(command, self.subcommand, self.input, self.deadline, self.low_priority).await
     }
 
     fn build(&self) -> Command {
@@ -267,6 +350,13 @@ impl GitCommand {
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
+        let stalled = self.git.patience.stalled.as_secs().to_string();
+        if let Some(work_tree) = &self.work_tree {
+            command.env("GIT_WORK_TREE", work_tree).current_dir(work_tree);
+        }
+        if self.traces_packets {
+            command.env("GIT_TRACE_PACKET", "1");
+        }
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
         let unarmed = EMPTY_CREDENTIALS.iter().filter(|_| !self.ambient);
@@ -274,7 +364,7 @@ impl GitCommand {
         let fixed = CONFIG.iter().chain(unarmed).chain(insecure).map(|(key, value)| (*key, *value)).chain(authorities);
         let own = self.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut count = 0;
-        for (key, value) in fixed.chain(own) {
+        for (key, value) in fixed.chain([("http.lowSpeedTime", stalled.as_str())]).chain(own) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;
         }
@@ -283,6 +373,9 @@ impl GitCommand {
     }
 
     fn takes_revisions(&self) -> bool {
-        matches!(self.subcommand, "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree")
+        matches!(
+            self.subcommand,
+            "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree" | "diff-index" | "read-tree"
+        )
     }
 }

@@ -10,8 +10,6 @@ use crate::resource::Oid;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -114,7 +112,11 @@ impl BranchClone {
             Access::prepare(credentials, &self.key.url, &self.secrets, known_hosts, insecure, Timestamp::now())
                 .await
                 .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
-        let output = arguments(access.apply(self.command(subcommand)).deadline(TRANSFER)).run().await?;
+        let command = access
+            .apply(self.command(subcommand))
+            .remote(self.key.url.normalized())
+            .deadline(self.git.patience().transfer);
+        let output = arguments(command).run().await?;
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {

@@ -28,7 +28,7 @@ impl BranchClone {
         let stream = fast_import::commits(UNSIGNED, tip, commits);
         // What a run that was killed left there is no ancestor of this.
         let import = self.command("fast-import").flag("--quiet").flag("--force").deadline(deadline);
-        let output = import.input(stream).run().await?.success()?;
+        let output = import.offline().input(stream).run().await?.success()?;
         let unsigned = self.objects(&fast_import::printed_ids(&output.stdout, commits.len())?).await?;
 
         let failed = |problem: &str| GitError::Unreadable { command: "fast-import".into(), answer: problem.to_owned() };
@@ -36,7 +36,7 @@ impl BranchClone {
             .ok_or_else(|| failed("commits that the signing key cannot sign"))?;
         let pack = signing::pack(&signed, self.format()).map_err(|source| Self::io("index-pack", source))?;
         let index = self.command("index-pack").flag("--stdin").flag("--strict").deadline(deadline);
-        index.input(pack).run().await?.success()?;
+        index.offline().input(pack).run().await?.success()?;
 
         let ids: Vec<Oid> = signed.iter().map(|commit| commit.id).collect();
         let Some(last) = ids.last() else { return Ok(ids) };
@@ -49,7 +49,8 @@ impl BranchClone {
 
     async fn objects(&self, ids: &[Oid]) -> Result<Vec<CommitObject>, GitError> {
         let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        let output = self.command("cat-file").flag("--batch").input(input.into_bytes()).run().await?.success()?;
+        let output =
+            self.command("cat-file").flag("--batch").offline().input(input.into_bytes()).run().await?.success()?;
         let objects = journal::objects(&output.stdout).filter(|objects| objects.len() == ids.len());
         let objects = objects.ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))?;
         Ok(objects.into_iter().map(|(id, content)| CommitObject { id, content: content.to_vec() }).collect())

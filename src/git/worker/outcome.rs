@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::git::classify::{self, Class};
 use crate::git::cli::GitError;
+use crate::git::clone::Opening;
 use crate::git::remote::RemoteResult;
 use crate::git::status::{RemoteFailure, RemoteState};
 use crate::resource::Oid;
@@ -20,6 +21,13 @@ impl Worker {
             }
             RemoteResult::Fetched(tip) => self.integrate(tip).await,
             RemoteResult::Rejected(said) => self.failed(classify::failure(Class::Rejected, &said), false),
+            RemoteResult::TooShallow => {
+                tracing::warn!(branch = %self.spec.key, "The remote lacks the history that this clone begins with");
+                self.reopening = Some(Opening::Whole);
+            }
+            RemoteResult::Failed { error, .. } if Class::of(&error) == Class::Corrupt => {
+                self.damaged(&error, "The clone cannot be read");
+            }
             RemoteResult::Failed { error, may_have_landed } => {
                 self.must_fetch |= may_have_landed;
                 tracing::debug!(%error, "Operation on the remote failed");
@@ -76,7 +84,7 @@ impl Worker {
     }
 
     async fn replay(&mut self, onto: Oid) -> Result<(), GitError> {
-        let (tip, commits) = self.clone.replay(self.base, self.tip, onto, self.spec.signing.as_ref()).await?;
+        let (tip, commits) = self.clone.replay(self.base, self.tip, onto).await?;
         tracing::info!(branch = %self.spec.key, onto = %onto.short(), commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (Some(tip), Some(onto));
         self.schedule.replayed(commits, fastrand::f64(), Instant::now());
