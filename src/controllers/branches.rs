@@ -121,6 +121,7 @@ pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
     use crate::controllers::secret::InvalidSecret;
+    use crate::git::credentials::OpenKey;
     use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
@@ -158,6 +159,34 @@ pub(super) mod tests {
             policy: &rules::Policy::default(),
             ready: &HashSet::new(),
         })
+    }
+
+    pub(in super::super) fn mk_ssh() -> Credentials {
+        Credentials::ssh(OpenKey::of_seed(&[7; 32]), None)
+    }
+
+    /// As [`mk_snapshot`], with commits of the open repository to be signed by what the Secret `key` holds.
+    pub(in super::super) fn mk_signing_snapshot() -> Snapshot {
+        let open = json!({
+            "url": "https://git.example.com/open", "allowedBranches": ["*"],
+            "commit": {"signing": {"secretRef": {"name": "key"}}}
+        });
+        let mut snapshot = mk_snapshot();
+        snapshot.providers[0] = mk("open", open);
+        snapshot
+    }
+
+    #[test]
+    fn nothing_is_committed_unsigned_where_a_signature_is_wanted() {
+        let mut snapshot = mk_signing_snapshot();
+        let key = NamespacedName::new("ns", "key");
+        for state in [SecretState::Pending, SecretState::Missing, SecretState::Found(Credentials::basic("u", "p"))] {
+            snapshot.secrets.insert(key.clone(), state);
+            assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()), []);
+        }
+        snapshot.secrets.insert(key, SecretState::Found(mk_ssh()));
+        let specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
+        assert!(matches!(specs.as_slice(), [spec] if spec.signing.is_some()), "{specs:?}");
     }
 
     fn operator() -> Identity {

@@ -202,9 +202,10 @@ fn rule(verdict: &Verdict) -> Ready {
 
 #[cfg(test)]
 mod tests {
-    use super::super::branches::tests::{mk, mk_compiled, mk_snapshot};
+    use super::super::branches::tests::{mk, mk_compiled, mk_signing_snapshot, mk_snapshot, mk_ssh};
     use super::*;
     use crate::controllers::secret::InvalidSecret;
+    use crate::git::credentials::BadKey;
     use crate::git::spec::Credentials;
     use crate::git::status::RemoteFailure;
     use crate::git::status::TargetStatus;
@@ -258,6 +259,28 @@ mod tests {
             assert_eq!(said(&outcomes, Kind::GitTarget, "c", ""), target);
             assert_eq!(said(&outcomes, Kind::GitProvider, "open", ""), ("True", "Ready"));
             assert!(!format!("{outcomes:?}{snapshot:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_provider_that_cannot_sign_says_so() {
+        let login = SecretState::Found(Credentials::basic("u", "p"));
+        let table: [(SecretState, Said, &str); 5] = [
+            (SecretState::Found(mk_ssh()), ("True", "Ready"), "can use"),
+            (SecretState::Pending, ("Unknown", "Validating"), "Secret ns/key is being read; nothing is committed"),
+            (SecretState::Missing, ("False", "SecretNotFound"), "the keys identity; nothing is committed"),
+            (login, ("False", "InvalidSecret"), "does not sign commits: it holds no SSH key; correct it; nothing is"),
+            (
+                SecretState::Invalid(InvalidSecret::PrivateKey { key: "identity", problem: BadKey::WrongPassphrase }),
+                ("False", "InvalidSecret"),
+                "its key identity cannot be used: the passphrase under the key password does not open it",
+            ),
+        ];
+        for (state, expected, part) in table {
+            let mut snapshot = mk_signing_snapshot();
+            snapshot.secrets.insert(NamespacedName::new("ns", "key"), state);
+            let outcomes = derive(&snapshot, &mk_compiled(&snapshot), &HashMap::new());
+            assert_eq!(said(&outcomes, Kind::GitProvider, "open", part), expected);
         }
     }
 

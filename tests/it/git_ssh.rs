@@ -1,12 +1,16 @@
 //! The git engine over SSH, against a real sshd.
 
-use crate::support::engine::{Engine, commits, content, failure, path, upsert};
+use crate::support::engine::{Engine, SOON, commits, content, failure, path, upsert};
+use crate::support::poll::eventually;
+use crate::support::process::Process;
 use crate::support::scratch::ScratchDir;
 use crate::support::sshd::{self, Access, SshKey, SshServer};
 use gitops_reverser::git::cli::Git;
-use gitops_reverser::git::credentials::{BadKey, OpenKey};
+use gitops_reverser::git::credentials::{Authentication, BadKey, OpenKey};
 use gitops_reverser::git::spec::Credentials;
+use gitops_reverser::git::status::RemoteState;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 async fn git() -> Git {
@@ -200,4 +204,66 @@ fn every_key_that_ssh_keygen_makes_is_read_or_refused_with_a_reason() {
         assert_eq!(OpenKey::read(text, None), Err(BadKey::NotAKey));
     }
     assert_eq!(OpenKey::read("PuTTY-User-Key-File-3: ssh-ed25519\n", None), Err(BadKey::Putty));
+}
+
+/// Not a test: an operator whose own agent holds a key. Does nothing unless `AGENT_URL` names a repository.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn operator_with_an_agent() {
+    let Ok(url) = std::env::var("AGENT_URL") else { return };
+    let known_hosts = std::env::var_os("AGENT_KNOWN_HOSTS").map(PathBuf::from);
+    let is_ambient = std::env::var_os("IS_AMBIENT").is_some();
+    let authentication = if is_ambient { Authentication::Ambient } else { Authentication::None };
+    let credentials = Credentials { authentication, ..Credentials::default() };
+    let work_dir = ScratchDir::new().unwrap();
+    let engine = Engine::start_with(&work_dir, &url, git().await.with_known_hosts(known_hosts), credentials);
+    let said = eventually(SOON, "the remote to be looked at", async || {
+        Ok(match engine.status().remote {
+            RemoteState::Checking => None,
+            RemoteState::Available => Some("opened".to_owned()),
+            RemoteState::Failed(failure) => Some(format!("refused: {}", failure.message)),
+        })
+    });
+    println!("{}", said.await.unwrap());
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn the_operators_agent_is_for_those_who_may_use_it() {
+    let (server, _, scratch) = mk_server().await;
+    let (private, public) = keygen(&scratch, "agents-key", &["-t", "ed25519", "-N", ""]);
+    server.allow(&[(&SshKey { private, public }, Access::Write)]).unwrap();
+    let repo = server.create_repo("agent");
+    let socket = scratch.path().join("agent.socket");
+    let mut command = Command::new(sshd::program("ssh-agent").unwrap());
+    command.arg("-D").arg("-a").arg(&socket);
+    let _agent = Process::start("ssh-agent", &command, &scratch).unwrap();
+    eventually(SOON, "the agent to take the key", async || {
+        let mut add = Command::new(sshd::program("ssh-add").unwrap());
+        let added = add.arg("-q").arg(scratch.path().join("agents-key")).env("SSH_AUTH_SOCK", &socket).output()?;
+        Ok(added.status.success().then_some(()))
+    })
+    .await
+    .unwrap();
+    let known = scratch.path().join("known_hosts");
+    std::fs::write(&known, server.known_hosts()).unwrap();
+    let operator = |is_ambient: bool, known_hosts: bool| {
+        let mut operator = Command::new(std::env::current_exe().unwrap());
+        operator.args(["git_ssh::operator_with_an_agent", "--exact", "--ignored", "--nocapture"]);
+        operator.env("AGENT_URL", repo.url()).env("SSH_AUTH_SOCK", &socket);
+        if is_ambient {
+            operator.env("IS_AMBIENT", "1");
+        }
+        if known_hosts {
+            operator.env("AGENT_KNOWN_HOSTS", &known);
+        }
+        let output = operator.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = operator(true, true);
+    assert!(said.contains("opened"), "{said}");
+    let said = operator(true, false);
+    assert!(said.contains("refused: The SSH key of the server is not known"), "{said}");
+    let said = operator(false, true);
+    assert!(said.contains("refused: The server does not let the SSH key in"), "{said}");
 }

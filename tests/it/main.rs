@@ -15,6 +15,7 @@ mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
+mod ssh_job;
 
 #[path = "../support/mod.rs"]
 mod support;

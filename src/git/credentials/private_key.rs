@@ -233,3 +233,20 @@ pub(in crate::git) fn put_string(wire: &mut Vec<u8>, string: &[u8]) {
     wire.extend_from_slice(&u32::try_from(string.len()).unwrap_or(u32::MAX).to_be_bytes());
     wire.extend_from_slice(string);
 }
+
+#[cfg(test)]
+impl OpenKey {
+    /// An Ed25519 key for tests.
+    pub(crate) fn of_seed(seed: &[u8; 32]) -> Self {
+        use ring::signature::{Ed25519KeyPair, KeyPair as _};
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+        let number = pair.public_key().as_ref();
+        let (mut public, mut private) = (Vec::new(), vec![0; 8]);
+        put_string(&mut public, b"ssh-ed25519");
+        put_string(&mut public, number);
+        private.extend_from_slice(&public);
+        put_string(&mut private, &[seed, number].concat());
+        put_string(&mut private, b"comment");
+        Self::read(&Content { public, private }.to_pem(), None).unwrap()
+    }
+}

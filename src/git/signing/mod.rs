@@ -103,6 +103,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_chain_is_signed_in_order_and_keeps_everything_else() {
+        use crate::git::credentials::OpenKey;
+        let key = SigningKey::new(&OpenKey::of_seed(&[7; 32])).unwrap();
+        for (format, name) in [(ObjectFormat::Sha1, "gpgsig"), (ObjectFormat::Sha256, "gpgsig-sha256")] {
+            let mk = |parent: Oid, message: &str| {
+                let content =
+                    format!("tree {parent}\nparent {parent}\nauthor a <b> 1 +0000\n\n{message}parent {parent}\n");
+                CommitObject { id: Oid::of_object(format, "commit", content.as_bytes()), content: content.into_bytes() }
+            };
+            let tip = Oid::of_blob(format, b"tip");
+            let first = mk(tip, "one\n\n");
+            let second = mk(first.id, "two\n\n");
+            let signed = sign(&[first.clone(), second.clone()], &key, format).unwrap();
+            let text = |commit: &CommitObject| String::from_utf8(commit.content.clone()).unwrap();
+            let unsigned = |commit: &CommitObject| {
+                let text = text(commit);
+                let (at, end) =
+                    (text.find(&format!("\n{name} -----BEGIN SSH")).unwrap(), " -----END SSH SIGNATURE-----");
+                format!("{}{}", &text[..at], &text[text.find(end).unwrap() + end.len()..])
+            };
+            assert_eq!(unsigned(&signed[0]), text(&first));
+            // Only the header's parent is another; the tree and the message, which name it too, are as they were.
+            let parent = |id: Oid| format!("\nparent {id}\nauthor");
+            assert_eq!(unsigned(&signed[1]), text(&second).replace(&parent(first.id), &parent(signed[0].id)));
+            assert_eq!(signed[1].id, Oid::of_object(format, "commit", &signed[1].content));
+            assert!(
+                text(&signed[0]).lines().skip_while(|line| !line.starts_with(name)).nth(1).unwrap().starts_with(' ')
+            );
+        }
+        let broken = CommitObject { id: Oid::of_blob(ObjectFormat::Sha1, b""), content: b"no commit".to_vec() };
+        assert_eq!(sign(&[broken], &key, ObjectFormat::Sha1), None);
+    }
+
+    #[test]
     fn sizes_are_written_as_packs_have_them() {
         for (size, expected) in [
             (0, vec![0x10]),
