@@ -31,7 +31,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 41] = [
+const PATTERNS: [(&str, Class); 44] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -66,6 +66,11 @@ const PATTERNS: [(&str, Class); 41] = [
     ("server certificate verification failed", Class::Config),
     ("SSL certificate problem", Class::Config),
     ("gnutls_handshake() failed", Class::Config),
+    // A server that wants a certificate of the client's, or another one.
+    ("A TLS fatal alert has been received", Class::Config),
+    ("alert certificate required", Class::Config),
+    // It closed the connection while that was being set up.
+    ("getpeername() failed", Class::Transient),
     ("is this a git repository?", Class::Config),
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
@@ -82,6 +87,7 @@ impl Class {
         match error {
             GitError::Timeout { .. } => Self::Transient,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            GitError::Access(error) => error.class(),
             GitError::DiskLow { .. } => Self::Disk,
             GitError::Damaged { .. } => Self::Corrupt,
             GitError::Process { source, .. } => match source.kind() {
@@ -90,7 +96,6 @@ impl Class {
                 ErrorKind::NotFound => Self::Corrupt,
                 _ => Self::Bug,
             },
-            GitError::Access { source, .. } => source.class(),
             _ => Self::Bug,
         }
     }
@@ -125,7 +130,7 @@ impl Class {
                 "The remote cannot be reached; it is tried again by itself. Check host name, network and proxy if it stays so"
             }
             Self::Auth => {
-                "The remote refuses the credentials; check username, password and their permission to write in the Secret of the GitProvider"
+                "The remote refuses the credentials; check the credentials in the Secret of the GitProvider, and that they may write"
             }
             Self::NotFound => {
                 "The remote has no such repository, or hides it from these credentials; check spec.url of the GitProvider"
@@ -149,7 +154,7 @@ pub fn describe(error: &GitError) -> RemoteFailure {
         _ => error.to_string(),
     };
     let cause = match error {
-        GitError::Access { source: AccessError::UnknownHost(_), .. } => Some(ssh::Cause::HostUnknown),
+        GitError::Access(AccessError::UnknownHost(_)) => Some(ssh::Cause::HostUnknown),
         GitError::Failed { diagnosis, .. } => ssh::Cause::of(diagnosis),
         _ => None,
     };
@@ -217,6 +222,10 @@ mod tests {
             ("fatal: transport 'ext' not allowed", Class::Config),
             ("fatal: Unable to create '/x/refs/heads/main.lock': File exists.", Class::Corrupt),
             ("error: file write error: No space left on device", Class::Disk),
+            (
+                "fatal: unable to access 'https://127.0.0.1:1/r/': getpeername() failed with errno 107: Transport endpoint is not connected",
+                Class::Transient,
+            ),
             ("fatal: something new", Class::Bug),
         ];
         for (diagnosis, class) in table {

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod canary;
+mod credentials;
 mod git_engine;
 mod git_process;
 mod git_signing;

@@ -132,18 +132,6 @@ impl Git {
         }
     }
 
-    /// The same git, which knows SSH servers by this file too; it is read anew for each command.
-    #[must_use]
-    pub fn with_known_hosts(self, known_hosts: Option<PathBuf>) -> Self {
-        Self { known_hosts, ..self }
-    }
-
-    /// The operator's file of SSH servers and their keys.
-    #[must_use]
-    pub fn known_hosts(&self) -> Option<&Path> {
-        self.known_hosts.as_deref()
-    }
-
     /// The same, with other limits on how many processes run at once.
     #[must_use]
     pub fn with_limits(self, limits: ProcessLimits) -> Self {
@@ -154,6 +142,18 @@ impl Git {
     #[must_use]
     pub const fn allows_insecure(&self) -> bool {
         self.insecure_transports
+    }
+
+    /// The same git, which knows SSH servers by this file too; it is read anew for each command.
+    #[must_use]
+    pub fn with_known_hosts(self, known_hosts: Option<PathBuf>) -> Self {
+        Self { known_hosts, ..self }
+    }
+
+    /// The operator's file of SSH servers and their keys.
+    #[must_use]
+    pub fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
     }
 
     /// The same with another patience with remotes.

@@ -39,13 +39,8 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// What the command needs to open the repository cannot be had.
-    #[error("git {command} was not run: {source}")]
-    Access {
-        /// The subcommand.
-        command: String,
-        /// Why.
-        source: AccessError,
-    },
+    #[error("git was not run: {0}")]
+    Access(#[from] AccessError),
     /// An operand looks like an option.
     #[error("git {command} was not run: {operand:?} could be read as an option")]
     UnsafeOperand {

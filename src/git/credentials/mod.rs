@@ -8,6 +8,7 @@ mod hidden;
 mod kinds;
 mod known_hosts;
 mod private_key;
+mod redaction;
 mod request;
 mod ssh;
 

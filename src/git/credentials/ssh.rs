@@ -5,6 +5,7 @@ use super::address::Addresses;
 use super::error::AccessError;
 use super::kinds::{Authentication, Credentials};
 use super::known_hosts;
+use crate::git::cli::Git;
 use crate::resource::RepoUrl;
 use std::path::Path;
 
@@ -37,23 +38,17 @@ const ISOLATED: &[&str] = &[
 
 impl Access {
     /// Sets what ssh needs for the server of `url`.
-    pub(super) async fn ssh(
-        &mut self,
-        credentials: &Credentials,
-        url: &RepoUrl,
-        operators: Option<&Path>,
-        allow_insecure: bool,
-    ) -> Result<(), AccessError> {
+    pub(super) async fn ssh(&mut self, git: &Git, credentials: &Credentials, url: &RepoUrl) -> Result<(), AccessError> {
         let key = match &credentials.authentication {
             Authentication::Ssh(key) => Some(key),
             _ => None,
         };
         let is_ambient = credentials.authentication == Authentication::Ambient;
-        if !allow_insecure && !is_ambient {
+        if !git.allows_insecure() && !is_ambient {
             // Who may use the operator's own settings may have hosts in there that only ssh can find.
             Addresses::look_up(url.host(), url.port().unwrap_or(22)).await?;
         }
-        let operators = operators.map(read).transpose()?;
+        let operators = git.known_hosts().map(read).transpose()?;
         let own = key.and_then(|key| key.known_hosts.as_deref());
         let known_hosts = known_hosts::choose(own, operators.as_deref(), url);
         if known_hosts.is_none() && !is_ambient {
