@@ -5,8 +5,7 @@
 
 mod admission;
 
-use crate::attribution::index::Evictions;
-use crate::attribution::{self, Index};
+use crate::attribution::{self, Evictions, Index};
 use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};
@@ -329,7 +328,7 @@ fn observe(metrics: &Metrics, evidence: &Arc<Index>) {
     let (records, evictions) = (Arc::clone(evidence), Arc::clone(evidence));
     let evictions = move || {
         let Evictions { records, records_per_uid, bytes } = evictions.evictions();
-        records + records_per_uid + bytes
+        [("records", records), ("records_per_uid", records_per_uid), ("bytes", bytes)]
     };
     metrics.observe_records(move || records.len() as u64, evictions);
 }

@@ -44,6 +44,68 @@ pub struct GitTargetSpec {
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
     ]))]
     pub base_folder: String,
+    /// How commits are made.
+    #[serde(default)]
+    pub commit: CommitSettings,
+}
+
+/// How commits are made.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitSettings {
+    /// How long changes of one author wait for more of theirs, to become one commit: until nothing came for so long,
+    /// five times as long in any case, or until somebody else changes one of the files. `0s`: each change is a commit of
+    /// its own. At most `60s`. What nobody is proven to have done is grouped too.
+    #[serde(default = "window")]
+    #[schemars(length(min = 1, max = 40))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('60s')", "message": "must be a duration of at most 60s, such as 0s, 500ms or 10s"}
+    ]))]
+    pub window: String,
+    /// The messages of commits. Each begins with what its template says; the trailers that follow are always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<CommitMessages>,
+}
+
+impl Default for CommitSettings {
+    fn default() -> Self {
+        Self { window: window(), message: None }
+    }
+}
+
+fn window() -> String {
+    "0s".to_owned()
+}
+
+/// Templates of commit messages: text with placeholders, as in `{operation} {kind}/{name}`. The first line is the
+/// subject. A brace that is to stay is doubled. Lines that look like the operator's own trailers are left out.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitMessages {
+    /// For one change, with `{operation}`, `{kind}`, `{name}`, `{namespace}`, `{apiVersion}`, `{resource}`, `{user}` and
+    /// `{target}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|kind|name|namespace|apiVersion|resource|user|target)[}])+$')", "message": "must be text with the placeholders {operation}, {kind}, {name}, {namespace}, {apiVersion}, {resource}, {user} or {target}, and with other braces doubled"}
+    ]))]
+    pub change: Option<String>,
+    /// For several changes of one author, with `{operation}`, `{count}`, `{created}`, `{updated}`, `{deleted}`,
+    /// `{namespace}`, `{user}` and `{target}`. One line for each object follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|count|created|updated|deleted|namespace|user|target)[}])+$')", "message": "must be text with the placeholders {operation}, {count}, {created}, {updated}, {deleted}, {namespace}, {user} or {target}, and with other braces doubled"}
+    ]))]
+    pub group: Option<String>,
+    /// For what a complete list brought, with `{operation}`, `{count}`, `{written}`, `{deleted}`, `{kind}`, `{namespace}`,
+    /// `{apiVersion}`, `{resource}` and `{target}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|count|written|deleted|kind|namespace|apiVersion|resource|target)[}])+$')", "message": "must be text with the placeholders {operation}, {count}, {written}, {deleted}, {kind}, {namespace}, {apiVersion}, {resource} or {target}, and with other braces doubled"}
+    ]))]
+    pub seed: Option<String>,
 }
 
 fn branch() -> String {

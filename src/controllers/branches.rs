@@ -47,8 +47,11 @@ pub fn specs(
             signing,
             push: PushPolicy { interval: repository.push_interval, max_commits: repository.push_max_commits },
             targets: BTreeMap::new(),
+            policies: BTreeMap::new(),
         });
         spec.targets.insert(target.name.clone(), target.base_folder.clone());
+        let policy = compiled.policies.get(&target.name).cloned().unwrap_or_default();
+        spec.policies.insert(target.name.clone(), policy);
     }
     specs.into_values().collect()
 }

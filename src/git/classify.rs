@@ -86,8 +86,12 @@ impl Class {
     pub fn of(error: &GitError) -> Self {
         match error {
             GitError::Timeout { .. } => Self::Transient,
-            GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
             GitError::Access(error) => error.class(),
+            GitError::Failed { code, diagnosis, .. } => match Self::of_diagnosis(diagnosis) {
+                // Something killed it, for want of memory perhaps: that says nothing about the next try.
+                Self::Bug if *code == -1 => Self::Transient,
+                class => class,
+            },
             GitError::DiskLow { .. } => Self::Disk,
             GitError::Damaged { .. } => Self::Corrupt,
             GitError::Process { source, .. } => match source.kind() {
@@ -231,6 +235,14 @@ mod tests {
         for (diagnosis, class) in table {
             assert_eq!(Class::of_diagnosis(diagnosis), class, "{diagnosis}");
         }
+    }
+
+    #[test]
+    fn a_git_that_was_killed_is_tried_again_soon() {
+        let killed =
+            |diagnosis: &str| GitError::Failed { command: "push".into(), code: -1, diagnosis: diagnosis.into() };
+        assert_eq!(Class::of(&killed("")), Class::Transient);
+        assert_eq!(Class::of(&killed("fatal: Authentication failed for 'x'")), Class::Auth);
     }
 
     #[test]

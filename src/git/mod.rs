@@ -6,12 +6,14 @@
 //!                      └─◄─ remote (push, fetch) ◄── schedule (when?) ◄───────────┘
 //! ```
 
+pub mod attributes;
 pub mod batch;
 pub mod classify;
 pub mod cli;
 pub mod clone;
 pub mod commit;
 pub mod credentials;
+pub mod draft;
 pub mod fast_import;
 pub mod journal;
 pub mod mailbox;
@@ -20,10 +22,13 @@ pub mod places;
 pub mod pool;
 pub mod push;
 pub mod remote;
+#[cfg(test)]
+mod samples;
 pub mod schedule;
 pub mod signing;
 pub mod spec;
 pub mod stage;
 pub mod status;
 pub mod tree;
+pub mod window;
 pub mod worker;

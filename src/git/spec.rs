@@ -3,6 +3,7 @@
 pub use super::credentials::Credentials;
 use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
+use crate::rules::CommitPolicy;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct BranchSpec {
     pub push: PushPolicy,
     /// The folder of each target that writes to the branch.
     pub targets: BTreeMap<NamespacedName, BaseFolder>,
+    /// How the commits of each target are made; as by default where none is named.
+    pub policies: BTreeMap<NamespacedName, CommitPolicy>,
 }
 
 /// A name and an e-mail address as git writes them into a commit.

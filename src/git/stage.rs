@@ -4,16 +4,19 @@
 
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
+use super::draft::{Draft, Edit};
 use super::mailbox::Message;
 use super::message::{self, Installation};
 use super::spec::Identity;
 use super::tree::TreeIndex;
+use super::window::Windows;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
+use crate::rules::CommitPolicy;
 use crate::sanitize::Manifest;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,16 +30,18 @@ pub struct Stage {
     committer: Identity,
     format: ObjectFormat,
     targets: BTreeMap<NamespacedName, BaseFolder>,
+    policies: BTreeMap<NamespacedName, CommitPolicy>,
     index: TreeIndex,
+    windows: Windows,
     batch: Batch,
-    /// What the open batch overwrites although it may say the same in other words.
-    doubts: HashMap<RepoPath, Doubt>,
     seeds: HashMap<Arc<SeedScope>, Seed>,
     seed_doubts: Vec<(Arc<SeedScope>, RepoPath, Doubt)>,
     seed_doubt_bytes: usize,
-    blobs: Vec<Manifest>,
+    blobs: Vec<(NamespacedName, RepoPath, Manifest)>,
     blob_bytes: usize,
     dropped: Vec<(NamespacedName, ResourceId)>,
+    /// Targets for which nothing is taken.
+    refused: BTreeSet<NamespacedName>,
 }
 
 /// An initial list while it arrives.
@@ -97,22 +102,31 @@ impl Stage {
             committer,
             format,
             targets: BTreeMap::new(),
+            policies: BTreeMap::new(),
             index: TreeIndex::default(),
+            windows: Windows::default(),
             batch: Batch::new(limits),
-            doubts: HashMap::new(),
             seeds: HashMap::new(),
             seed_doubts: Vec::new(),
             seed_doubt_bytes: 0,
             blobs: Vec::new(),
             blob_bytes: 0,
             dropped: Vec::new(),
+            refused: BTreeSet::new(),
         }
     }
 
-    /// Takes over the targets and the committer. The index must be loaded anew when folders changed.
-    pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, BaseFolder>, committer: Identity) {
+    /// Takes over the targets, how their commits are made, and the committer. Nothing may be open, and the index must be
+    /// loaded anew when folders changed.
+    pub fn set_targets(
+        &mut self,
+        targets: BTreeMap<NamespacedName, BaseFolder>,
+        policies: BTreeMap<NamespacedName, CommitPolicy>,
+        committer: Identity,
+    ) {
         self.seeds.retain(|scope, _| targets.get(&scope.target) == Some(&scope.folder));
         self.targets = targets;
+        self.policies = policies;
         self.committer = committer;
     }
 
@@ -121,33 +135,70 @@ impl Stage {
         self.targets.values()
     }
 
-    /// Replaces the index by what the branch holds. The open batch must be empty.
+    /// Replaces the index by what the branch holds. No window may be open, and the open batch must be empty.
     pub fn set_index(&mut self, mut index: TreeIndex) {
         index.inherit(&self.index);
         self.index = index;
     }
 
-    /// What the branch holds, the open batch included.
+    /// What the branch holds, the open windows and the open batch included.
     #[must_use]
     pub const fn index(&self) -> &TreeIndex {
         &self.index
     }
 
-    /// When the open batch is to be sealed.
+    /// When a window is to be closed or the open batch to be sealed.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.batch.due()
+        self.batch.due().into_iter().chain(self.windows.due()).min()
     }
 
-    /// The commits of the open batch.
-    pub fn take_commits(&mut self) -> Vec<Commit> {
-        self.batch.take()
+    /// Closes the windows whose time is up; tells whether the open batch is to be sealed then.
+    pub fn close_due(&mut self, now: Instant) -> bool {
+        let drafts = self.windows.close_due(now);
+        self.extend_batch(drafts, now);
+        self.batch.due().is_some_and(|due| due <= now)
+    }
+
+    /// Closes all windows, before the branch moves or its worker leaves.
+    pub fn close_all(&mut self, now: Instant) {
+        let drafts = self.windows.close_all();
+        self.extend_batch(drafts, now);
+    }
+
+    fn extend_batch(&mut self, drafts: Vec<Draft>, now: Instant) {
+        drafts.into_iter().for_each(|draft| self.batch.add(draft, now));
+    }
+
+    /// The commits of the open batch, made `seconds` after 1970.
+    pub fn take_commits(&mut self, seconds: i64) -> Vec<Commit> {
+        let drafts = self.batch.take();
+        drafts.into_iter().map(|draft| self.commit(draft, seconds)).collect()
+    }
+
+    fn commit(&self, draft: Draft, seconds: i64) -> Commit {
+        let policy = self.policies.get(draft.target()).cloned().unwrap_or_default();
+        let message = self.installation.message(&policy.messages, &draft);
+        let committer = Signature::new(&self.committer, seconds);
+        let target = Some(draft.target().clone());
+        let (author, files) = match draft {
+            Draft::Changes(_, edits) => {
+                // Of several changes of one author, the last one dates the commit.
+                let author = edits.iter().filter_map(|edit| message::author(&edit.verdict)).max_by_key(|(_, at)| *at);
+                let seen = edits.iter().map(|edit| edit.seconds).max().unwrap_or(seconds);
+                let author = author.map(|(identity, at)| Signature::new(&identity, at));
+                let files = edits.iter().map(Edit::file).collect();
+                (author.unwrap_or_else(|| Signature::new(&self.committer, seen)), files)
+            }
+            Draft::List(_, files) => (committer.clone(), files),
+        };
+        Commit { target, author, committer, message, files }
     }
 
     /// Drops everything that is not committed yet.
     pub fn forget(&mut self) {
         self.batch.take();
-        self.doubts.clear();
+        self.windows = Windows::default();
         self.seeds.clear();
         self.seed_doubts.clear();
         self.blobs.clear();
@@ -157,16 +208,34 @@ impl Stage {
 
     /// What the commits of the open batch overwrite, each the first time, and somebody else has made.
     pub fn take_doubts(&mut self) -> Vec<(RepoPath, Doubt)> {
-        self.doubts.drain().collect()
+        let mut doubts = Vec::new();
+        self.batch.retain(|draft| {
+            if let Draft::Changes(_, edits) = draft {
+                for edit in edits {
+                    if let (Some(existing), Some(manifest)) = (edit.doubt.take(), &edit.content) {
+                        doubts.push((edit.path.clone(), Doubt { existing, manifest: manifest.clone() }));
+                    }
+                }
+            }
+            true
+        });
+        doubts
     }
 
-    /// Takes out of `commits` the write that `doubt` is about: the file says the same already.
-    pub fn adopt(&mut self, commits: &mut Vec<Commit>, path: &RepoPath, doubt: &Doubt) {
-        let is_it = |file: &FileChange| matches!(file, FileChange::Write(at, manifest) if at == path && *manifest == doubt.manifest);
-        let Some(commit) = commits.iter_mut().find(|commit| commit.files.iter().any(is_it)) else { return };
-        commit.files.retain(|file| !is_it(file));
-        commits.retain(|commit| !commit.files.is_empty());
-        if self.index.get(path) == Some(self.oid(&doubt.manifest)) {
+    /// Takes out of the open batch the write that `doubt` is about: the file says the same already.
+    pub fn adopt(&mut self, path: &RepoPath, doubt: &Doubt) {
+        let is_it = |edit: &Edit| edit.path == *path && edit.content.as_ref() == Some(&doubt.manifest);
+        let mut found = false;
+        self.batch.retain(|draft| {
+            if let Draft::Changes(_, edits) = draft
+                && let Some(at) = edits.iter().position(is_it).filter(|_| !found)
+            {
+                edits.remove(at);
+                found = true;
+            }
+            true
+        });
+        if found && self.index.get(path) == Some(self.oid(&doubt.manifest)) {
             self.index.leave(path.clone(), doubt.existing);
         }
     }
@@ -185,19 +254,56 @@ impl Stage {
         let oid = self.oid(&manifest);
         if let Some(seed) = self.seeds.get_mut(scope) {
             self.blob_bytes += manifest.len();
-            self.blobs.push(manifest);
-            seed.writes.push((path, oid));
+            seed.writes.push((path.clone(), oid));
+            self.blobs.push((scope.target.clone(), path, manifest));
         }
     }
 
-    /// The blobs that must be stored before the commits that point to them; empty unless `all` or enough to be worth a
-    /// pack.
-    pub fn take_blobs(&mut self, all: bool) -> Vec<Manifest> {
-        if !all && self.blob_bytes < PACK_BYTES {
-            return Vec::new();
-        }
+    /// Whether blobs wait to be stored; unless `all`, only enough to be worth a pack.
+    #[must_use]
+    pub fn has_blobs(&self, all: bool) -> bool {
+        !self.blobs.is_empty() && (all || self.blob_bytes >= PACK_BYTES)
+    }
+
+    /// The blobs that must be stored before the commits that point to them.
+    pub fn take_blobs(&mut self) -> Vec<Manifest> {
         self.blob_bytes = 0;
-        std::mem::take(&mut self.blobs)
+        std::mem::take(&mut self.blobs).into_iter().map(|(_, _, manifest)| manifest).collect()
+    }
+
+    /// Every file that the open batch and the blobs that wait write, with its target.
+    #[must_use]
+    pub fn writes(&self) -> Vec<(NamespacedName, RepoPath)> {
+        let of_draft = |draft: &Draft| {
+            let paths = draft.writes().map(|path| (draft.target().clone(), path.clone()));
+            paths.collect::<Vec<_>>()
+        };
+        let blobs = self.blobs.iter().map(|(target, path, _)| (target.clone(), path.clone()));
+        self.batch.drafts().iter().flat_map(of_draft).chain(blobs).collect()
+    }
+
+    /// Drops what is about to be written; somebody must ask for it again.
+    pub fn drop_batch(&mut self) {
+        self.batch.take();
+        self.seeds.clear();
+        self.seed_doubts.clear();
+        self.blobs.clear();
+        self.blob_bytes = 0;
+    }
+
+    /// Drops what is about to be written for `target`, and takes nothing more for it.
+    pub fn refuse(&mut self, target: &NamespacedName) {
+        self.refused.insert(target.clone());
+        self.windows.forget(target);
+        self.batch.retain(|draft| draft.target() != target);
+        self.seeds.retain(|scope, _| scope.target != *target);
+        self.seed_doubts.retain(|(scope, _, _)| scope.target != *target);
+        self.blobs.retain(|(other, _, _)| other != target);
+    }
+
+    /// Takes changes for all targets again; what they missed must be asked for.
+    pub fn pardon(&mut self) {
+        self.refused.clear();
     }
 
     /// The objects whose content must be asked for again.
@@ -211,7 +317,7 @@ impl Stage {
             Message::Change(change) => self.change(*change, now),
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
-                if self.targets.get(&scope.target) == Some(&scope.folder) {
+                if self.targets.get(&scope.target) == Some(&scope.folder) && !self.refused.contains(&scope.target) {
                     self.seeds.insert(scope, Seed::default());
                 }
             }
@@ -228,44 +334,34 @@ impl Stage {
 
     fn change(&mut self, change: Change, now: Now) {
         // Whatever comes, nothing outside of the target's folder is touched.
-        if !self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path)) {
+        let is_ours = self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path));
+        if !is_ours || self.refused.contains(&change.target) {
             return;
         }
-        let present = self.index.get(&change.path);
-        let (operation, file) = match &change.content {
-            Content::Upsert(manifest) => {
-                let oid = self.oid(manifest);
-                if present == Some(oid) || self.is_blocked(&change.path) {
-                    return;
-                }
-                if let Some(existing) = self.index.doubtful(&change.path) {
-                    self.doubts.insert(change.path.clone(), Doubt { existing, manifest: manifest.clone() });
-                }
-                let operation = if present.is_some() { Operation::Update } else { Operation::Create };
-                (operation, FileChange::Write(change.path.clone(), manifest.clone()))
-            }
-            Content::Delete if present.is_some() => (Operation::Delete, FileChange::Remove(change.path.clone())),
-            Content::Delete => return,
+        let content = match change.content {
+            Content::Upsert(manifest) => Some(manifest),
+            Content::Delete => None,
             Content::Dropped => {
                 self.dropped.push((change.target, change.id));
                 return;
             }
         };
-        if !change.operations.contains(operation) {
-            self.doubts.remove(&change.path);
+        let (before, after) = (self.index.get(&change.path), content.as_ref().map(|manifest| self.oid(manifest)));
+        if before == after || (content.is_some() && self.is_blocked(&change.path)) {
             return;
         }
-        self.apply_to_index(&file);
-        let committer = Signature::new(&self.committer, now.seconds);
-        let author = message::author(&change.verdict);
-        let commit = Commit {
-            author: author.map_or_else(|| committer.clone(), |(identity, at)| Signature::new(&identity, at)),
-            committer,
-            message: self.installation.change(&change, operation),
-            files: vec![file],
-            target: Some(change.target),
-        };
-        self.batch.add(commit, now.instant);
+        let doubt = self.index.doubtful(&change.path).filter(|_| content.is_some());
+        let candidates = change.verdict.candidates().iter().cloned().collect();
+        let Change { target, id, path, operations, version, verdict, .. } = change;
+        let seconds = now.seconds;
+        let edit = Edit { path, content, before, after, doubt, id, version, verdict, candidates, seconds };
+        if !operations.contains(edit.operation()) {
+            return;
+        }
+        self.apply_to_index(&edit.file());
+        let window = self.policies.get(&target).map(|policy| policy.window).unwrap_or_default();
+        let drafts = self.windows.add(&target, edit, window, now.instant);
+        self.extend_batch(drafts, now.instant);
     }
 
     fn seed_item(&mut self, scope: &Arc<SeedScope>, item: SeedItem) {
@@ -306,26 +402,21 @@ impl Stage {
     /// Turns a complete list into one commit that writes what differs and removes `orphans`; none if there is nothing to do.
     pub fn finish(&mut self, sweep: Sweep, orphans: Vec<RepoPath>, now: Now) {
         let differs = |(path, oid): &(RepoPath, Oid)| self.index.get(path) != Some(*oid);
-        let writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
-        let (written, deleted) = (writes.len(), orphans.len());
-        let files: Vec<FileChange> = writes
+        let files: Vec<FileChange> = sweep
+            .writes
             .into_iter()
+            .filter(differs)
             .map(|(path, oid)| FileChange::Point(path, oid))
             .chain(orphans.into_iter().map(FileChange::Remove))
             .collect();
         if files.is_empty() {
             return;
         }
+        // What was changed before the list was complete is committed before it.
+        let mut drafts = self.windows.close_over(files.iter().map(FileChange::path));
         files.iter().for_each(|file| self.apply_to_index(file));
-        let committer = Signature::new(&self.committer, now.seconds);
-        let commit = Commit {
-            target: Some(sweep.scope.target.clone()),
-            author: committer.clone(),
-            committer,
-            message: self.installation.reconcile(written, deleted),
-            files,
-        };
-        self.batch.add(commit, now.instant);
+        drafts.push(Draft::List(sweep.scope, files));
+        self.extend_batch(drafts, now.instant);
     }
 
     fn oid(&self, manifest: &Manifest) -> Oid {

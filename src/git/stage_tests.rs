@@ -3,7 +3,9 @@
 use super::*;
 use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
+use crate::git::samples::{ADMITTED, mk_verdict};
 use crate::resource::{Operations, ResourceType};
+use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -57,7 +59,7 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    stage.set_targets([(target(), folder())].into(), committer);
+    stage.set_targets([(target(), folder())].into(), BTreeMap::new(), committer);
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());
@@ -67,7 +69,7 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
 }
 
 fn subjects(stage: &mut Stage) -> Vec<String> {
-    let commits = stage.take_commits();
+    let commits = stage.take_commits(NOW);
     commits.iter().map(|commit| commit.message.lines().next().unwrap().to_owned()).collect()
 }
 
@@ -109,7 +111,7 @@ fn the_open_batch_counts_as_done() {
     }
     take(&mut stage, mk_change("a", Content::Delete));
     take(&mut stage, mk_change("a", Content::Delete));
-    assert_eq!(stage.take_commits().len(), 4);
+    assert_eq!(stage.take_commits(NOW).len(), 4);
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn a_list_writes_what_differs_and_names_the_orphans() {
     let orphans: Vec<RepoPath> = sweep.candidates.iter().map(|(path, ..)| path.clone()).collect();
     assert_eq!(orphans, [path("gone")]);
     stage.finish(sweep, orphans, now());
-    let commits = stage.take_commits();
+    let commits = stage.take_commits(NOW);
     let [commit] = commits.as_slice() else { panic!("{commits:#?}") };
     assert!(commit.message.starts_with("[RECONCILE] 2 files written, 1 deleted\n"));
     let changed: Vec<&RepoPath> = commit.files.iter().map(FileChange::path).collect();
@@ -160,7 +162,7 @@ fn a_list_that_changes_nothing_makes_no_commit() {
     stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "x")), now());
     let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
-    assert!(stage.take_commits().is_empty());
+    assert!(stage.take_commits(NOW).is_empty());
 }
 
 #[test]
@@ -196,4 +198,96 @@ fn what_a_change_wrote_meanwhile_is_not_written_again() {
     let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
     assert_eq!(subjects(&mut stage), ["[CREATE] ConfigMap/a in ns/shop by user/unknown"]);
+}
+
+fn by(user: &str, change: Change) -> Change {
+    Change { verdict: mk_verdict(&[user], "kubectl"), ..change }
+}
+
+/// A stage whose target groups the changes of `window`.
+fn mk_grouping(present: &[(&str, &str)], window: Duration) -> Stage {
+    let mut stage = mk_stage(present);
+    let committer = stage.committer.clone();
+    let policy = CommitPolicy { window, ..CommitPolicy::default() };
+    stage.set_targets([(target(), folder())].into(), [(target(), policy)].into(), committer);
+    stage
+}
+
+#[test]
+fn changes_of_one_author_become_one_commit_when_the_window_closes() {
+    let mut stage = mk_grouping(&[("old", "x"), ("gone", "x")], Duration::from_secs(10));
+    let upsert = |name, text| mk_change(name, Content::Upsert(manifest(text)));
+    let at = |seconds| Now { instant: now().instant + Duration::from_secs(seconds), seconds: NOW };
+    for change in [upsert("new", "1"), upsert("old", "1"), upsert("new", "2"), mk_change("gone", Content::Delete)] {
+        stage.take(Message::Change(Box::new(by("alice", change))), at(0));
+    }
+    stage.take(Message::Change(Box::new(by("bob", upsert("other", "1")))), at(0));
+    stage.take(Message::Change(Box::new(upsert("nobodys", "1"))), at(0));
+    assert!(!stage.close_due(at(9).instant));
+    assert!(stage.take_commits(NOW).is_empty());
+    stage.close_due(at(11).instant);
+    assert!(stage.close_due(at(12).instant), "the batch of what was closed is sealed when it is quiet");
+    let commits = stage.take_commits(NOW);
+    let told: Vec<_> = commits
+        .iter()
+        .map(|commit| (commit.message.lines().next().unwrap(), commit.author.as_str(), commit.files.len()))
+        .collect();
+    let user = |name: &str| format!("{name} <{name}@users.noreply.invalid> {ADMITTED} +0000");
+    assert_eq!(
+        told,
+        [
+            ("[CHANGE] 3 resources in ns/shop by user/alice", user("alice").as_str(), 3),
+            ("[CREATE] ConfigMap/other in ns/shop by user/bob", user("bob").as_str(), 1),
+            (
+                "[CREATE] ConfigMap/nobodys in ns/shop by user/unknown",
+                &format!("Committer <c@example.invalid> {NOW} +0000"),
+                1
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_says_the_same_is_not_named_in_the_message() {
+    let mut stage = mk_grouping(&[("a", "foreign"), ("b", "foreign")], Duration::from_secs(1));
+    // What was there when the index was loaded is not known to be ours.
+    for name in ["a", "b"] {
+        let oid = stage.index.get(&path(name)).unwrap();
+        stage.index.leave(path(name), oid);
+    }
+    for (name, text) in [("a", "1"), ("a", "2"), ("b", "3")] {
+        take(&mut stage, by("alice", mk_change(name, Content::Upsert(manifest(text)))));
+    }
+    assert!(stage.take_doubts().is_empty(), "what waits in a window is not in doubt yet");
+    stage.close_all(now().instant);
+    let doubts = stage.take_doubts();
+    assert_eq!(doubts.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), [path("a"), path("b")]);
+    assert_eq!(doubts[0].1.manifest, manifest("2"), "only the last version is compared");
+    stage.adopt(&doubts[0].0, &doubts[0].1);
+    assert_eq!(stage.index.get(&path("a")), Some(manifest("foreign").oid()));
+    let commits = stage.take_commits(NOW);
+    let [commit] = commits.as_slice() else { panic!("{commits:#?}") };
+    assert!(commit.message.starts_with("[UPDATE] ConfigMap/b in ns/shop by user/alice\n"), "{}", commit.message);
+}
+
+#[test]
+fn a_list_does_not_overtake_a_window() {
+    let mut stage = mk_grouping(&[], Duration::from_secs(10));
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    for name in ["a", "b"] {
+        take(&mut stage, by("alice", mk_change(name, Content::Upsert(manifest("1")))));
+    }
+    take(&mut stage, by("bob", mk_change("c", Content::Upsert(manifest("1")))));
+    stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "2")), now());
+    stage.take(Message::SeedKeep(Arc::clone(&scope), path("b")), now());
+    stage.take(Message::SeedKeep(Arc::clone(&scope), path("c")), now());
+    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    stage.finish(sweep, Vec::new(), now());
+    assert_eq!(
+        subjects(&mut stage),
+        ["[CREATE] 2 resources in ns/shop by user/alice", "[RECONCILE] 1 files written, 0 deleted"]
+    );
+    stage.close_all(now().instant);
+    assert_eq!(subjects(&mut stage), ["[CREATE] ConfigMap/c in ns/shop by user/bob"]);
 }

@@ -1,5 +1,6 @@
 //! What the branch holds below our folders: path -> blob id, and what stands in the way of a path.
 
+use super::attributes::{AttributeFiles, FILE_NAME};
 use crate::resource::{BaseFolder, Oid, RepoPath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -15,6 +16,8 @@ pub struct TreeIndex {
     files: BTreeMap<RepoPath, Entry>,
     /// What is no plain file (symlinks, submodules, executables) and what no [`RepoPath`] can name.
     foreign: BTreeSet<String>,
+    /// `None` before anything was read.
+    attributes: Option<AttributeFiles>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +34,17 @@ impl TreeIndex {
     pub fn parse<'a>(listing: &[u8], folders: impl Iterator<Item = &'a BaseFolder> + Clone) -> Self {
         let prefixes: Vec<String> = folders.map(BaseFolder::prefix).collect();
         let mut index = Self::default();
+        let mut attributes = AttributeFiles::new();
         for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             let Some((mode, oid, path)) = parse_entry(entry) else { continue };
             // A folder is in nobody's way.
             if mode == FOLDER {
                 continue;
+            }
+            if path.rsplit('/').next() == Some(FILE_NAME)
+                && let Ok(oid) = oid.parse()
+            {
+                attributes.insert(path.clone(), oid);
             }
             let ours =
                 prefixes.iter().any(|prefix| path.starts_with(prefix) || prefix.starts_with(&format!("{path}/")));
@@ -51,7 +60,14 @@ impl TreeIndex {
                 }
             }
         }
+        index.attributes = Some(attributes);
         index
+    }
+
+    /// The files with attributes in what was read; `None` before anything was.
+    #[must_use]
+    pub const fn attributes(&self) -> Option<&AttributeFiles> {
+        self.attributes.as_ref()
     }
 
     /// The blob at `path`.

@@ -1,6 +1,7 @@
 //! All custom resources in, a [`RuleSet`] and a verdict for each of them out.
 
 use super::catalog::Catalog;
+use super::commit_policy::CommitPolicy;
 use super::provider::{self, Policy, Repository};
 use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
@@ -45,6 +46,8 @@ pub struct Compiled {
     pub repositories: BTreeMap<NamespacedName, Repository>,
     /// The usable targets, ready or not.
     pub targets: BTreeMap<NamespacedName, Arc<Target>>,
+    /// How the commits of each of these are made.
+    pub policies: BTreeMap<NamespacedName, CommitPolicy>,
     /// What is to be said about each resource.
     pub verdicts: Verdicts,
 }
@@ -80,7 +83,8 @@ pub struct Rejection {
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let providers: target::Providers =
         inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.policy))).collect();
-    let (targets, target_verdicts) = target::judge_all(inputs.targets, &providers);
+    let target::Judged { usable: targets, policies, verdicts: target_verdicts } =
+        target::judge_all(inputs.targets, &providers);
 
     let mut rules: Vec<Rule<'_>> = inputs.watch_rules.iter().map(|rule| Rule::from(rule.as_ref())).collect();
     rules.extend(inputs.cluster_watch_rules.iter().map(|rule| Rule::from(rule.as_ref())));
@@ -113,6 +117,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
             .filter_map(|(name, judged)| judged.ok().map(|repository| (name, repository)))
             .collect(),
         targets,
+        policies,
     }
 }
 

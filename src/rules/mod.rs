@@ -2,6 +2,7 @@
 //! each resource out. Pure: no clock, no I/O.
 
 pub mod catalog;
+pub mod commit_policy;
 pub mod compile;
 pub mod presets;
 mod provider;
@@ -9,8 +10,11 @@ mod routing;
 pub mod selector;
 pub mod set;
 mod target;
+pub mod template;
 
 pub use catalog::Catalog;
+pub use commit_policy::CommitPolicy;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
 pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};
+pub use template::MessageTemplates;

@@ -1,5 +1,6 @@
 //! Judges `GitTarget`s: each by itself, then against each other.
 
+use super::commit_policy::{self, CommitPolicy};
 use super::compile::{Age, INVALID_CONFIGURATION, Rejection, Verdict};
 use super::provider::Repository;
 use super::set::Target;
@@ -12,26 +13,36 @@ use std::sync::Arc;
 /// What became of each provider.
 pub(super) type Providers = BTreeMap<NamespacedName, Result<Repository, Rejection>>;
 
-/// The usable targets, and a verdict for each.
-pub(super) fn judge_all(
-    targets: &[Arc<GitTarget>],
-    providers: &Providers,
-) -> (BTreeMap<NamespacedName, Arc<Target>>, BTreeMap<NamespacedName, Verdict>) {
-    let mut by_age: Vec<_> = targets.iter().collect();
-    by_age.sort_by_key(|target| Age::of(target.as_ref()));
-    let (mut usable, mut verdicts) = (BTreeMap::<NamespacedName, Arc<Target>>::new(), BTreeMap::new());
-    for target in by_age {
-        let judged = judge(target, providers).and_then(|target| stays_apart(&target, usable.values()).map(|()| target));
-        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
-        verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
-        if let Ok(target) = judged {
-            usable.insert(name, Arc::new(target));
-        }
-    }
-    (usable, verdicts)
+/// What became of the targets.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// Those that can be used.
+    pub(super) usable: BTreeMap<NamespacedName, Arc<Target>>,
+    /// How the commits of each of these are made.
+    pub(super) policies: BTreeMap<NamespacedName, CommitPolicy>,
+    /// What is to be said about each.
+    pub(super) verdicts: BTreeMap<NamespacedName, Verdict>,
 }
 
-fn judge(target: &GitTarget, providers: &Providers) -> Result<Target, Rejection> {
+/// The usable targets, and a verdict for each.
+pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Judged {
+    let mut by_age: Vec<_> = targets.iter().collect();
+    by_age.sort_by_key(|target| Age::of(target.as_ref()));
+    let mut all = Judged::default();
+    for target in by_age {
+        let judged = judge(target, providers)
+            .and_then(|(target, policy)| stays_apart(&target, all.usable.values()).map(|()| (target, policy)));
+        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
+        all.verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
+        if let Ok((target, policy)) = judged {
+            all.policies.insert(name.clone(), policy);
+            all.usable.insert(name, Arc::new(target));
+        }
+    }
+    all
+}
+
+fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, CommitPolicy), Rejection> {
     let (spec, namespace) = (&target.spec, target.namespace().unwrap_or_default());
     let reference = &spec.provider_ref;
     if reference.group != GROUP || reference.kind != "GitProvider" {
@@ -62,7 +73,8 @@ fn judge(target: &GitTarget, providers: &Providers) -> Result<Target, Rejection>
     }
     let key =
         BranchKey { provider, provider_uid: Arc::clone(&repository.provider_uid), url: repository.url.clone(), branch };
-    Ok(Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder })
+    let policy = commit_policy::judge(&spec.commit)?;
+    Ok((Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder }, policy))
 }
 
 /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
@@ -107,7 +119,8 @@ mod tests {
     }
 
     fn reasons(targets: &[Arc<GitTarget>]) -> Vec<(String, &'static str)> {
-        let (usable, verdicts) = judge_all(targets, &mk_providers());
+        let Judged { usable, verdicts, policies } = judge_all(targets, &mk_providers());
+        assert_eq!(usable.len(), policies.len());
         assert_eq!(usable.len(), verdicts.values().filter(|verdict| verdict.is_ok()).count());
         let reason = |verdict: &Verdict| verdict.as_ref().map_or_else(|rejection| rejection.reason, |()| "Ready");
         verdicts.iter().map(|(name, verdict)| (name.name.to_string(), reason(verdict))).collect()
@@ -125,6 +138,15 @@ mod tests {
             (json!({"baseFolder": "../x"}), INVALID_CONFIGURATION),
             (json!({"baseFolder": "/x"}), INVALID_CONFIGURATION),
             (json!({"baseFolder": "x/.git"}), INVALID_CONFIGURATION),
+            (
+                json!({"commit": {"window": "60s", "message": {"change": "{user}", "group": "{count}", "seed": "{written}"}}}),
+                "Ready",
+            ),
+            (json!({"commit": {"window": "61s"}}), INVALID_CONFIGURATION),
+            (json!({"commit": {"window": "soon"}}), INVALID_CONFIGURATION),
+            (json!({"commit": {"message": {"change": "{written}"}}}), INVALID_CONFIGURATION),
+            (json!({"commit": {"message": {"group": "{kind}"}}}), INVALID_CONFIGURATION),
+            (json!({"commit": {"message": {"seed": "{user}"}}}), INVALID_CONFIGURATION),
             (json!({"providerRef": {"name": "nobody"}}), "ProviderNotFound"),
             (json!({"providerRef": {"name": "broken"}}), "ProviderNotReady"),
             (json!({"providerRef": {"name": "main", "kind": "GitRepository"}}), INVALID_CONFIGURATION),

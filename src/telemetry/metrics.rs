@@ -121,11 +121,11 @@ impl Metrics {
     }
 
     /// Takes from `records` how many admission records there are, `gitopsreverser_kv_entries`, and from `evictions` how
-    /// many went for want of room, `gitopsreverser_kv_evictions_total`.
+    /// many went for want of room, by what there was too much of, `gitopsreverser_kv_evictions_total`.
     pub fn observe_records(
         &self,
         records: impl Fn() -> u64 + Send + Sync + 'static,
-        evictions: impl Fn() -> u64 + Send + Sync + 'static,
+        evictions: impl Fn() -> [(&'static str, u64); 3] + Send + Sync + 'static,
     ) {
         self.meter
             .u64_observable_gauge("kv_entries")
@@ -135,7 +135,11 @@ impl Metrics {
         self.meter
             .u64_observable_counter("kv_evictions")
             .with_description("Admission records that went for want of room")
-            .with_callback(move |observer| observer.observe(evictions(), &[]))
+            .with_callback(move |observer| {
+                for (reason, count) in evictions() {
+                    observer.observe(count, &[KeyValue::new("reason", reason)]);
+                }
+            })
             .build();
     }
 
@@ -187,7 +191,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.admission(Duration::from_micros(300), AdmissionOutcome::Allowed);
         metrics.admission(Duration::from_secs(3), AdmissionOutcome::Malformed);
-        metrics.observe_records(|| 7, || 2);
+        metrics.observe_records(|| 7, || [("records", 2), ("records_per_uid", 0), ("bytes", 0)]);
         for tier in ["exact", "exact", "none"] {
             metrics.attributed().count("ns/live", tier);
         }
@@ -199,7 +203,7 @@ mod tests {
             r#"gitopsreverser_enrich_hits_total{target="ns/live",tier="exact"} 2"#,
             r#"gitopsreverser_enrich_misses_total{target="ns/live"} 1"#,
             "gitopsreverser_kv_entries 7",
-            "gitopsreverser_kv_evictions_total 2",
+            r#"gitopsreverser_kv_evictions_total{reason="records"} 2"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

@@ -209,6 +209,22 @@ async fn the_schema_refuses_what_can_never_work() {
         ),
         ("kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}", "must be https://"),
         (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {window: 61s}}",
+            "must be a duration of at most 60s",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {change: '{nobody}'}}}",
+            "must be text with the placeholders {operation}",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {group: '{count'}}}",
+            "with other braces doubled",
+        ),
+        (
+            "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {message: {seed: \"a\\tb\"}}}",
+            "must be text with the placeholders",
+        ),
+        (
             "kind: WatchRule\nmetadata: {name: x}\nspec: {sinkRef: {name: a}, rules: [{operations: [READ]}]}",
             "operations",
         ),

@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::cli::{Git, Patience, ProcessLimits};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -24,6 +24,7 @@ use gitops_reverser::resource::{
     layout,
 };
 use gitops_reverser::sanitize::Manifest;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -67,10 +68,43 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
         let git = Git::find(true).await.unwrap();
-        Self::start_with(work_dir, url, git, Credentials::basic("git", password))
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
     }
 
-    pub(crate) fn start_with(work_dir: &ScratchDir, url: &str, git: Git, credentials: Credentials) -> Self {
+    /// The same with a git that gives remotes less time.
+    pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+        let git = Git::find(true).await.unwrap().with_patience(patience);
+        Self::start_using(git, work_dir, url, password, mk_policy()).await
+    }
+
+    /// The same with other clones and numbers of processes.
+    pub(crate) async fn start_with(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        limits: ProcessLimits,
+    ) -> Self {
+        let git = Git::find(true).await.unwrap().with_limits(limits);
+        Self::start_using(git, work_dir, url, password, clones).await
+    }
+
+    async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
+        Self::start_with_clones(git, work_dir, url, Credentials::basic("git", password), clones)
+    }
+
+    /// The same with other credentials.
+    pub(crate) fn start_as(work_dir: &ScratchDir, url: &str, git: Git, credentials: Credentials) -> Self {
+        Self::start_with_clones(git, work_dir, url, credentials, mk_policy())
+    }
+
+    fn start_with_clones(
+        git: Git,
+        work_dir: &ScratchDir,
+        url: &str,
+        credentials: Credentials,
+        clones: ClonePolicy,
+    ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -84,8 +118,7 @@ impl Engine {
             git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
-            // The machine that runs the tests may be nearly full.
-            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
+            clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -114,6 +147,7 @@ impl Engine {
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+            policies: BTreeMap::new(),
         }
     }
 
@@ -141,6 +175,11 @@ impl Engine {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
     }
+}
+
+/// How the engine's clones are made. The machine that runs the tests may be nearly full.
+pub(crate) fn mk_policy() -> ClonePolicy {
+    ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() }
 }
 
 pub(crate) fn change(name: &str, content: Content) -> Change {

@@ -10,6 +10,7 @@ use super::scratch::ScratchDir;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -46,6 +47,16 @@ impl Operator {
     /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
     pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
         install_definitions(cluster).await?;
+        Self::start_again(cluster, work_dir, extra, &[])
+    }
+
+    /// The same where the definitions are installed already, with additions to its environment.
+    pub(crate) fn start_again(
+        cluster: &ControlPlane,
+        work_dir: &ScratchDir,
+        extra: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Result<Self> {
         let (port, metrics_port) = (free_port()?, free_port()?);
         let mut command = Command::new(binary()?);
         command
@@ -56,6 +67,7 @@ impl Operator {
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
             .arg(format!("--metrics-listen=127.0.0.1:{metrics_port}"))
             .args(extra)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("KUBECONFIG", cluster.kubeconfig());
         let log = work_dir.path().join("operator.log");
         let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
@@ -84,6 +96,12 @@ impl Operator {
         let values =
             text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// Kills the operator's process as a lack of memory would, and waits until it is gone. What it has started is not
+    /// killed.
+    pub(crate) fn kill(&self) {
+        self.process.kill();
     }
 
     /// When the process was started.

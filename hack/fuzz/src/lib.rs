@@ -5,10 +5,59 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../../src/attribution/mod.rs"]
+pub mod attribution;
+#[path = "../../../src/change.rs"]
+pub mod change;
 #[path = "../../../src/resource/mod.rs"]
 pub mod resource;
 #[path = "../../../src/sanitize/mod.rs"]
 pub mod sanitize;
+
+/// Templates of messages.
+pub mod rules {
+    #[path = "../../../../src/rules/template.rs"]
+    pub mod template;
+}
+
+/// From a change to the stream that git reads.
+pub mod git {
+    #[path = "../../../../src/git/commit.rs"]
+    pub mod commit;
+    #[path = "../../../../src/git/draft.rs"]
+    pub mod draft;
+    #[path = "../../../../src/git/fast_import.rs"]
+    pub mod fast_import;
+    #[path = "../../../../src/git/message.rs"]
+    pub mod message;
+
+    /// What these modules name of the running of git, which does not happen here.
+    pub mod cli {
+        /// An answer that is not understood.
+        #[derive(Debug)]
+        pub struct GitError;
+
+        impl GitError {
+            /// An answer of `command`.
+            #[must_use]
+            pub const fn unreadable(_command: &str, _answer: &[u8]) -> Self {
+                Self
+            }
+        }
+    }
+
+    /// What these modules name of the state that controllers want.
+    pub mod spec {
+        /// A name and an e-mail address.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Identity {
+            /// Name.
+            pub name: String,
+            /// E-mail address.
+            pub email: String,
+        }
+    }
+}
 
 use resource::ResourceType;
 

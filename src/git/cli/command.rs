@@ -194,6 +194,7 @@ pub struct GitCommand {
     low_priority: bool,
     traces_packets: bool,
     ambient: bool,
+    index_file: Option<PathBuf>,
 }
 
 impl GitCommand {
@@ -213,6 +214,7 @@ impl GitCommand {
             low_priority: false,
             traces_packets: false,
             ambient: false,
+            index_file: None,
         }
     }
 
@@ -307,6 +309,13 @@ impl GitCommand {
         self
     }
 
+    /// Lets the command work on another index than that of the repository.
+    #[must_use]
+    pub fn index_file(mut self, path: &Path) -> Self {
+        self.index_file = Some(path.to_owned());
+        self
+    }
+
     /// Runs the command to its end. Its deadline starts when it is its turn: see [`super::limits`].
     ///
     /// # Errors
@@ -349,6 +358,9 @@ impl GitCommand {
         }
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
+        }
+        if let Some(index_file) = &self.index_file {
+            command.env("GIT_INDEX_FILE", index_file);
         }
         let stalled = self.git.patience.stalled.as_secs().to_string();
         if let Some(work_tree) = &self.work_tree {

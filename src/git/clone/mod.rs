@@ -3,6 +3,7 @@
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
+mod attributes;
 mod check;
 mod create;
 mod marker;
@@ -11,12 +12,15 @@ pub mod policy;
 mod remote;
 mod rescue;
 mod signed;
+pub mod stale;
+mod upkeep;
 mod work_tree;
 
 use self::marker::Marker;
 use self::place::Place;
 use self::policy::ClonePolicy;
 use self::work_tree::WorkTree;
+use super::attributes::FILE_NAME;
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
 use super::fast_import;
@@ -127,9 +131,14 @@ impl BranchClone {
             },
         };
         clone.marker.write(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
-        clone.work_tree = Some(WorkTree::start(&clone));
-        clone.work_tree_follows(clone.tip().await?);
+        clone.start_work_tree().await?;
         Ok(Opened { clone, is_new })
+    }
+
+    async fn start_work_tree(&mut self) -> Result<(), GitError> {
+        self.work_tree = Some(WorkTree::start(self));
+        self.work_tree_follows(self.tip().await?);
+        Ok(())
     }
 
     async fn reason_to_remake(&self, marker: &Marker, opening: Opening) -> Result<Option<String>, GitError> {
@@ -251,18 +260,22 @@ impl BranchClone {
         tip: Option<Oid>,
         folders: impl Iterator<Item = &'a BaseFolder> + Clone,
     ) -> Result<TreeIndex, GitError> {
-        let Some(tip) = tip else { return Ok(TreeIndex::default()) };
+        let nothing = |folders| Ok(TreeIndex::parse(b"", folders));
+        let Some(tip) = tip else { return nothing(folders) };
         if folders.clone().next().is_none() {
-            return Ok(TreeIndex::default());
+            return nothing(folders);
         }
         let everything = folders.clone().any(|folder| folder.levels().next().is_none());
         let list = |command: GitCommand| command.flag("-z").flag("--full-tree").operand(tip.to_string());
         let mut below = list(self.command("ls-tree").flag("-r"));
         let mut above = list(self.command("ls-tree"));
         if !everything {
+            above = above.operand(FILE_NAME);
             for folder in folders.clone() {
                 below = below.operand(folder.as_str());
-                above = folder.levels().fold(above, GitCommand::operand);
+                for level in folder.levels() {
+                    above = above.operand(level).operand(format!("{level}/{FILE_NAME}"));
+                }
             }
         }
         let mut listing = below.run().await?.success()?.stdout;
@@ -333,28 +346,42 @@ impl BranchClone {
     }
 
     /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; returns the new tip of the journal
-    /// and how many commits it has.
+    /// and how many commits it has. What has come under a filter there is left out.
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
-    pub async fn replay(&self, base: Option<Oid>, tip: Option<Oid>, onto: Oid) -> Result<(Oid, usize), GitError> {
+    pub async fn replay(
+        &self,
+        base: Option<Oid>,
+        tip: Option<Oid>,
+        onto: Oid,
+        credentials: &Credentials,
+    ) -> Result<(Oid, usize), GitError> {
         let journal = match tip {
             Some(tip) => journal::read(&self.git, &self.git_dir(), base, tip, Some(onto)).await?,
             None => Vec::new(),
         };
-        let (tip, commits) = self.graft(journal.into_iter().map(|(_, commit)| commit).collect(), Some(onto)).await?;
+        let journal = journal.into_iter().map(|(_, commit)| commit).collect();
+        let (tip, commits) = self.graft(journal, Some(onto), credentials).await?;
         Ok((tip.unwrap_or(onto), commits))
     }
 
     /// Makes the branch `journal` on top of `onto`, and that the base; returns the tip and how many commits are left of
     /// the journal.
-    async fn graft(&self, mut journal: Vec<Commit>, onto: Option<Oid>) -> Result<(Option<Oid>, usize), GitError> {
+    async fn graft(
+        &self,
+        mut journal: Vec<Commit>,
+        onto: Option<Oid>,
+        credentials: &Credentials,
+    ) -> Result<(Option<Oid>, usize), GitError> {
         let mut tip = onto;
         if !journal.is_empty() {
             // Not only the folders of today's targets: the journal may be older than they are.
             let tops: BTreeSet<BaseFolder> =
                 journal.iter().flat_map(|commit| &commit.files).map(|file| file.path().top()).collect();
-            journal = journal::rebase(journal, self.index(onto, tops.iter()).await?);
+            let tree = self.index(onto, tops.iter()).await?;
+            self.leave_out_filtered(&mut journal, &tree, credentials).await?;
+            journal = journal::rebase(journal, tree);
         }
         if !journal.is_empty() {
             tip = self.import(REPLAY, onto, &journal).await?.last().copied();

@@ -18,7 +18,7 @@ impl BranchClone {
         let next = self.create(is_full, credentials).await?;
         // What the old one holds is told by files that can be written anew.
         let rescued = match self.configure() {
-            Ok(()) => self.rescue_into(&next).await,
+            Ok(()) => self.rescue_into(&next, credentials).await,
             Err(error) => Err(error),
         };
         let is_whole = match rescued {
@@ -36,7 +36,7 @@ impl BranchClone {
         next.publish(!is_whole)
     }
 
-    async fn rescue_into(&self, next: &Self) -> Result<Rescue, GitError> {
+    async fn rescue_into(&self, next: &Self, credentials: &Credentials) -> Result<Rescue, GitError> {
         let base = self.known_base().await;
         let Some((mut commits, is_last)) = self.readable_journal(base).await? else {
             return Ok(Rescue { commits: 0, is_whole: self.logged(&self.key.branch.to_ref()).is_empty() });
@@ -60,7 +60,7 @@ impl BranchClone {
             return Ok(Rescue { commits: 0, is_whole });
         }
         self.copy_into(next, &here).await?;
-        let count = next.graft(commits, next.base().await?).await?.1;
+        let count = next.graft(commits, next.base().await?, credentials).await?.1;
         Ok(Rescue { commits: count, is_whole })
     }
 

@@ -3,7 +3,6 @@
 use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::classify;
-use crate::git::commit::Commit;
 use crate::git::mailbox::Message;
 use crate::git::stage::Sweep;
 use crate::resource::{NamespacedName, Oid, RepoPath, ResourceId};
@@ -46,14 +45,14 @@ impl Worker {
         }
     }
 
-    /// The same for the files that `commits`, the open batch, would overwrite.
-    pub(super) async fn settle_batch(&mut self, commits: &mut Vec<Commit>) {
+    /// The same for the files that the open batch would overwrite.
+    pub(super) async fn settle_batch(&mut self) {
         let doubts = self.stage.take_doubts();
         let existing = self.read_existing(doubts.iter().map(|(_, doubt)| doubt.existing).collect()).await;
         for ((path, doubt), existing) in doubts.into_iter().zip(existing) {
             if sanitize::same_object(&existing, &doubt.manifest) {
                 tracing::info!(%path, "Left alone: the file says the same in other words");
-                self.stage.adopt(commits, &path, &doubt);
+                self.stage.adopt(&path, &doubt);
             }
         }
     }

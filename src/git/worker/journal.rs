@@ -1,23 +1,40 @@
 //! Making commits, and knowing what the branch holds.
 
-use super::Worker;
+use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
-use crate::resource::BaseFolder;
+use crate::resource::{BaseFolder, NamespacedName};
 use std::time::Instant;
 
 impl Worker {
-    /// Makes commits of the open batch.
+    /// Makes commits of what is due; of everything when the worker leaves.
+    pub(super) async fn seal_due(&mut self) {
+        if self.leaving.is_some() {
+            self.seal().await;
+        } else if self.stage.close_due(Instant::now()) {
+            self.commit_batch().await;
+        }
+    }
+
+    /// Makes commits of everything that waits.
     pub(super) async fn seal(&mut self) {
+        self.stage.close_all(Instant::now());
+        self.commit_batch().await;
+    }
+
+    async fn commit_batch(&mut self) {
         if self.repair.is_some() {
             // All of it is asked for again after the repair.
             self.stage.forget();
             return;
         }
+        if !self.may_write().await {
+            return;
+        }
         self.store_blobs(true).await;
-        let mut commits = self.stage.take_commits();
-        self.settle_batch(&mut commits).await;
+        self.settle_batch().await;
+        let commits = self.stage.take_commits(now().seconds);
         if commits.is_empty() {
             return;
         }
@@ -27,6 +44,7 @@ impl Worker {
             Err(error) => return self.damaged(&error, "Commits cannot be made"),
         };
         self.repairs = 0;
+        self.upkeep.written();
         for (id, commit) in ids.iter().zip(&commits) {
             let target = commit.target.as_ref().map(ToString::to_string).unwrap_or_default();
             let path = commit.files.first().map(|file| file.path().as_str()).unwrap_or_default();
@@ -39,7 +57,10 @@ impl Worker {
     }
 
     pub(super) async fn store_blobs(&mut self, all: bool) {
-        let blobs = self.stage.take_blobs(all);
+        if !self.stage.has_blobs(all) || !self.may_write().await {
+            return;
+        }
+        let blobs = self.stage.take_blobs();
         if blobs.is_empty() {
             return;
         }
@@ -71,6 +92,7 @@ impl Worker {
         match self.clone.index(self.tip, self.stage.folders()).await {
             Ok(index) => {
                 self.stage.set_index(index);
+                self.observe_attributes();
                 self.report_targets();
             }
             Err(error) => self.damaged(&error, "The branch cannot be read"),
@@ -109,14 +131,20 @@ impl Worker {
         if self.first_look.is_some() || self.repair.is_some() {
             return;
         }
-        let state = |folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
+        let state = |name: &NamespacedName, folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
             Some(obstacle) => TargetState::Refused(format!(
                 "{obstacle:?} on the branch is no folder, so nothing can be written below it; remove it or choose another spec.baseFolder"
             )),
-            None => TargetState::Ready,
+            None => match self.guard.refusal(name) {
+                Some(filtered) => TargetState::Refused(filtered.sentence()),
+                None => TargetState::Ready,
+            },
         };
-        let status = |folder: &BaseFolder| TargetStatus { folder: folder.clone(), state: state(folder) };
-        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(folder))).collect();
+        let status = |name: &NamespacedName, folder: &BaseFolder| TargetStatus {
+            folder: folder.clone(),
+            state: state(name, folder),
+        };
+        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(name, folder))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 

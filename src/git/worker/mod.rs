@@ -2,10 +2,14 @@
 //!
 //! Commits are made at once, whether or not the remote is up; one operation on the remote runs beside them.
 
+mod attributes;
 mod content;
 mod journal;
 mod outcome;
+mod upkeep;
 
+use self::upkeep::Upkeep;
+use super::attributes::AttributeGuard;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
@@ -20,7 +24,7 @@ use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState};
 use crate::change::Resync;
-use crate::resource::Oid;
+use crate::resource::{BranchKey, Oid};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -71,6 +75,12 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// Which branch the worker is of.
+    #[must_use]
+    pub fn key(&self) -> BranchKey {
+        self.spec.borrow().key.clone()
+    }
+
     fn report(&self, update: impl FnOnce(&mut BranchStatus)) {
         let changed = self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -157,6 +167,7 @@ struct Worker {
     clone: BranchClone,
     spec: BranchSpec,
     stage: Stage,
+    guard: AttributeGuard,
     schedule: PushSchedule,
     remote: Remote,
     tip: Option<Oid>,
@@ -170,6 +181,7 @@ struct Worker {
     /// When what failed on the local disk is tried again, and how often it has failed in a row.
     repair: Option<Instant>,
     repairs: u32,
+    upkeep: Upkeep,
     /// How the clone is to be opened again, once it cannot be worked with any more.
     reopening: Option<Opening>,
     leaving: Option<Instant>,
@@ -181,6 +193,7 @@ impl Worker {
         let installation = Arc::clone(&settings.installation);
         Self {
             stage: Stage::new(installation, spec.committer.clone(), clone.format(), settings.batch),
+            guard: AttributeGuard::default(),
             schedule: PushSchedule::new(spec.push, settings.push_spacing, settings.push_ceiling),
             remote: Remote::default(),
             tip: None,
@@ -190,6 +203,7 @@ impl Worker {
             first_look: Some(Instant::now() + FIRST_LOOK),
             repair: None,
             repairs: 0,
+            upkeep: Upkeep::new(settings.clones, &clone),
             reopening: None,
             leaving: None,
             spec,
@@ -224,10 +238,11 @@ impl Worker {
 
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
-        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving];
+        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving, self.upkeep_due()];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
+            result = self.upkeep.finished() => self.finish_upkeep(result).await,
             Ok(()) = self.channels.spec.changed() => self.respec().await,
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
                 Some(messages) => self.take(messages).await,
@@ -245,8 +260,9 @@ impl Worker {
         if is_due(self.repair) {
             self.repair().await;
         }
+        self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
-            self.seal().await;
+            self.seal_due().await;
             self.use_remote_if_due();
         }
     }
@@ -278,7 +294,9 @@ impl Worker {
         self.spec = self.channels.spec.borrow_and_update().clone();
         self.clone.sign_with(self.spec.signing.clone());
         self.schedule.set_policy(self.spec.push, Instant::now());
-        self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
+        let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
+        self.stage.set_targets(targets, policies, committer);
+        self.pardon();
         self.reload().await;
     }
 

@@ -17,7 +17,7 @@ impl Worker {
             RemoteResult::Stale(said) => {
                 self.must_fetch = true;
                 self.stale = Some(said);
-                self.schedule.look(Instant::now());
+                self.schedule.stale(fastrand::f64(), Instant::now());
             }
             RemoteResult::Fetched(tip) => self.integrate(tip).await,
             RemoteResult::Rejected(said) => self.failed(classify::failure(Class::Rejected, &said), false),
@@ -84,10 +84,10 @@ impl Worker {
     }
 
     async fn replay(&mut self, onto: Oid) -> Result<(), GitError> {
-        let (tip, commits) = self.clone.replay(self.base, self.tip, onto).await?;
+        let (tip, commits) = self.clone.replay(self.base, self.tip, onto, &self.spec.credentials).await?;
         tracing::info!(branch = %self.spec.key, onto = %onto.short(), commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (Some(tip), Some(onto));
-        self.schedule.replayed(commits, fastrand::f64(), Instant::now());
+        self.schedule.replayed(commits, Instant::now());
         self.reload().await;
         Ok(())
     }
