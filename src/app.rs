@@ -160,8 +160,13 @@ struct Operator {
 
 impl Operator {
     async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
+        if let Some(file) = &arguments.known_hosts {
+            std::fs::read_to_string(file)
+                .with_context(|| format!("the file of --known-hosts, {}, cannot be read", file.display()))?;
+        }
         let limits = ProcessLimits::new(arguments.workers_max_global as usize, arguments.workers_max_per_repo as usize);
         let git = Git::find(arguments.allow_insecure_transports).await?.with_limits(limits);
+        let git = git.with_known_hosts(arguments.known_hosts.clone());
         let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());

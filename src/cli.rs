@@ -123,6 +123,11 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_ALLOW_INSECURE_TRANSPORTS")]
     pub allow_insecure_transports: bool,
 
+    /// SSH servers and their keys, in the form of ssh's known_hosts, for providers whose Secret names none for the server.
+    /// The public hosts are known without.
+    #[arg(long, env = "GITOPS_REVERSER_KNOWN_HOSTS")]
+    pub known_hosts: Option<PathBuf>,
+
     /// The hosts that GitProviders may name, and the API of a GitHub App: globs such as github.com or *.example.com,
     /// separated by commas; by default any.
     #[arg(long, env = "GITOPS_REVERSER_ALLOWED_GIT_HOSTS", value_delimiter = ',')]

@@ -152,7 +152,7 @@ impl Repository {
         let git = Git::find(true).await?;
         let places = Places::take(&work_dir.path().join("clones"))?;
         let policy = ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() };
-        let opened = BranchClone::open(&git, &places, policy, &key, Opening::AsItIs, &credentials).await?;
+        let opened = BranchClone::open(&git, &places, policy, &key, Opening::AsItIs, &credentials, None).await?;
         ensure!(!opened.is_new, "the clone was made anew");
         let clone = opened.clone;
         let base = clone.fetch(&credentials).await?;

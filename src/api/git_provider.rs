@@ -6,6 +6,15 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+impl GitProviderSpec {
+    /// The names of the Secrets that the provider refers to.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let signing = self.commit.as_ref().and_then(|commit| commit.signing.as_ref());
+        let secrets = self.secret_ref.as_ref().into_iter().chain(signing.map(|signing| &signing.secret_ref));
+        secrets.map(|secret| secret.name.as_str())
+    }
+}
+
 /// How to reach the repository.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[kube(
@@ -92,6 +101,18 @@ pub struct Commit {
     /// Who commits. The author is the user who made the change. Absent: the operator's own identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committer: Option<Committer>,
+    /// Signs every commit with an SSH key. Absent: commits are not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
+}
+
+/// What signs commits.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Signing {
+    /// The Secret with the private SSH key under `identity`, `sshPrivateKey` or `ssh-privatekey`, and its passphrase
+    /// under `password` if it has one; in the namespace of the provider. While it cannot be used, nothing is committed.
+    pub secret_ref: SecretRef,
 }
 
 /// Name and e-mail address of the committer.

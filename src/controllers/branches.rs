@@ -2,6 +2,7 @@
 
 use super::secret::SecretState;
 use crate::git::credentials::Authentication;
+use crate::git::signing::SigningKey;
 use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
@@ -34,6 +35,8 @@ pub fn specs(
         let key = &target.branch;
         let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
         let Ok(credentials) = credentials(repository, &key.provider, secrets) else { continue };
+        // Nothing is committed unsigned where a signature is wanted.
+        let Ok(signing) = signing(repository, &key.provider, secrets) else { continue };
         let spec = specs.entry(key.clone()).or_insert_with(|| BranchSpec {
             key: key.clone(),
             credentials,
@@ -41,6 +44,7 @@ pub fn specs(
                 || operator.clone(),
                 |(name, email)| Identity { name: name.clone(), email: email.clone() },
             ),
+            signing,
             push: PushPolicy { interval: repository.push_interval, max_commits: repository.push_max_commits },
             targets: BTreeMap::new(),
             policies: BTreeMap::new(),
@@ -52,7 +56,7 @@ pub fn specs(
     specs.into_values().collect()
 }
 
-/// Why there are no credentials for a repository.
+/// Why a Secret is of no use yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle<'a> {
     /// The Secret is being read.
@@ -61,7 +65,7 @@ pub enum Obstacle<'a> {
     Missing,
     /// The API server refuses to show it: its words.
     Unreadable(&'a str),
-    /// It does not open the repository: what is wrong.
+    /// It does not serve its purpose: what is wrong.
     Invalid(String),
 }
 
@@ -78,15 +82,40 @@ pub fn credentials<'a>(
         let authentication = if repository.ambient { Authentication::Ambient } else { Authentication::None };
         return Ok(Credentials { authentication, ..Credentials::default() });
     };
+    let found = found(secret, provider, secrets)?;
+    match found.suits(repository.url.scheme()) {
+        Ok(()) => Ok(found.clone()),
+        Err(problem) => Err(Obstacle::Invalid(problem.to_owned())),
+    }
+}
+
+/// What signs the commits of `repository`, the one of `provider`; `None` where nothing is to.
+///
+/// # Errors
+/// Why what is to sign them cannot yet.
+pub fn signing<'a>(
+    repository: &Repository,
+    provider: &NamespacedName,
+    secrets: &'a BTreeMap<NamespacedName, SecretState>,
+) -> Result<Option<SigningKey>, Obstacle<'a>> {
+    let Some(secret) = repository.signing.as_ref() else { return Ok(None) };
+    let Authentication::Ssh(key) = &found(secret, provider, secrets)?.authentication else {
+        return Err(Obstacle::Invalid("it holds no SSH key".to_owned()));
+    };
+    SigningKey::new(&key.private_key).map(Some).map_err(|problem| Obstacle::Invalid(problem.to_string()))
+}
+
+fn found<'a>(
+    secret: &str,
+    provider: &NamespacedName,
+    secrets: &'a BTreeMap<NamespacedName, SecretState>,
+) -> Result<&'a Credentials, Obstacle<'a>> {
     match secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending) {
         SecretState::Pending => Err(Obstacle::Pending),
         SecretState::Missing => Err(Obstacle::Missing),
         SecretState::Unreadable(error) => Err(Obstacle::Unreadable(error)),
         SecretState::Invalid(problem) => Err(Obstacle::Invalid(problem.to_string())),
-        SecretState::Found(found) => match found.suits(repository.url.scheme()) {
-            Ok(()) => Ok(found.clone()),
-            Err(problem) => Err(Obstacle::Invalid(problem.to_owned())),
-        },
+        SecretState::Found(found) => Ok(found),
     }
 }
 
@@ -95,6 +124,7 @@ pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
     use crate::controllers::secret::InvalidSecret;
+    use crate::git::credentials::OpenKey;
     use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
@@ -132,6 +162,34 @@ pub(super) mod tests {
             policy: &rules::Policy::default(),
             ready: &HashSet::new(),
         })
+    }
+
+    pub(in super::super) fn mk_ssh() -> Credentials {
+        Credentials::ssh(OpenKey::of_seed(&[7; 32]), None)
+    }
+
+    /// As [`mk_snapshot`], with commits of the open repository to be signed by what the Secret `key` holds.
+    pub(in super::super) fn mk_signing_snapshot() -> Snapshot {
+        let open = json!({
+            "url": "https://git.example.com/open", "allowedBranches": ["*"],
+            "commit": {"signing": {"secretRef": {"name": "key"}}}
+        });
+        let mut snapshot = mk_snapshot();
+        snapshot.providers[0] = mk("open", open);
+        snapshot
+    }
+
+    #[test]
+    fn nothing_is_committed_unsigned_where_a_signature_is_wanted() {
+        let mut snapshot = mk_signing_snapshot();
+        let key = NamespacedName::new("ns", "key");
+        for state in [SecretState::Pending, SecretState::Missing, SecretState::Found(Credentials::basic("u", "p"))] {
+            snapshot.secrets.insert(key.clone(), state);
+            assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()), []);
+        }
+        snapshot.secrets.insert(key, SecretState::Found(mk_ssh()));
+        let specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
+        assert!(matches!(specs.as_slice(), [spec] if spec.signing.is_some()), "{specs:?}");
     }
 
     fn operator() -> Identity {

@@ -93,9 +93,9 @@ impl Inputs {
         snapshot.watch_rules = take(Kind::WatchRule, &self.watch_rules, watch_rule_status, &mut snapshot);
         snapshot.cluster_watch_rules =
             take(Kind::ClusterWatchRule, &self.cluster_watch_rules, cluster_watch_rule_status, &mut snapshot);
-        let referred = snapshot.providers.iter().filter_map(|provider| {
-            let secret = provider.spec.secret_ref.as_ref()?;
-            Some(NamespacedName::new(&provider.namespace()?, &secret.name))
+        let referred = snapshot.providers.iter().flat_map(|provider| {
+            let namespace = provider.namespace().unwrap_or_default();
+            provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
         });
         self.secrets.want(referred.collect());
         snapshot.secrets = self.secrets.states().clone();

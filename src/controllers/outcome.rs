@@ -1,6 +1,6 @@
 //! The one place that derives conditions.
 
-use super::branches::{Obstacle, credentials};
+use super::branches::{Obstacle, credentials, signing};
 use super::inputs::Snapshot;
 use super::secret::SecretState;
 use crate::git::status::{BranchStatus, RemoteState, TargetState};
@@ -129,20 +129,38 @@ fn provider(
         (Ok(()), None) => return Ready::wait("the provider is being looked at"),
         (Ok(()), Some(repository)) => repository,
     };
-    let secret = format!("Secret {}/{}", name.namespace, repository.secret.as_deref().unwrap_or_default());
-    match credentials(repository, name, secrets) {
+    let secret = |secret: Option<&str>| format!("Secret {}/{}", name.namespace, secret.unwrap_or_default());
+    if let Err(obstacle) = credentials(repository, name, secrets) {
+        return no_secret(
+            obstacle,
+            &secret(repository.secret.as_deref()),
+            "open the repository",
+            "username and password",
+        );
+    }
+    match signing(repository, name, secrets) {
         Ok(_) => Ready::yes("targets can use the repository"),
-        Err(Obstacle::Pending) => Ready::wait(format!("{secret} is being read")),
-        Err(Obstacle::Missing) => Ready::no(
-            "SecretNotFound",
-            format!("{secret} does not exist; create it, as with the keys username and password"),
-        ),
-        Err(Obstacle::Unreadable(error)) => {
+        Err(obstacle) => {
+            let ready = no_secret(obstacle, &secret(repository.signing.as_deref()), "sign commits", "identity");
+            Ready { message: format!("{}; nothing is committed until then", ready.message), ..ready }
+        }
+    }
+}
+
+/// Why a provider has to wait for `secret`, which is to serve a purpose, as with these keys.
+fn no_secret(obstacle: Obstacle<'_>, secret: &str, purpose: &str, keys: &str) -> Ready {
+    match obstacle {
+        Obstacle::Pending => Ready::wait(format!("{secret} is being read")),
+        Obstacle::Missing => {
+            let message = format!("{secret} does not exist; create it, as with the keys {keys}");
+            Ready::no("SecretNotFound", message)
+        }
+        Obstacle::Unreadable(error) => {
             let message = format!("{secret} cannot be read; allow the operator to list and watch it: {error}");
             Ready::no("SecretNotFound", message)
         }
-        Err(Obstacle::Invalid(problem)) => {
-            Ready::no("InvalidSecret", format!("{secret} does not open the repository: {problem}; correct it"))
+        Obstacle::Invalid(problem) => {
+            Ready::no("InvalidSecret", format!("{secret} does not {purpose}: {problem}; correct it"))
         }
     }
 }
@@ -186,9 +204,10 @@ fn rule(verdict: &Verdict) -> Ready {
 
 #[cfg(test)]
 mod tests {
-    use super::super::branches::tests::{mk, mk_compiled, mk_snapshot};
+    use super::super::branches::tests::{mk, mk_compiled, mk_signing_snapshot, mk_snapshot, mk_ssh};
     use super::*;
     use crate::controllers::secret::InvalidSecret;
+    use crate::git::credentials::BadKey;
     use crate::git::spec::Credentials;
     use crate::git::status::RemoteFailure;
     use crate::git::status::TargetStatus;
@@ -242,6 +261,28 @@ mod tests {
             assert_eq!(said(&outcomes, Kind::GitTarget, "c", ""), target);
             assert_eq!(said(&outcomes, Kind::GitProvider, "open", ""), ("True", "Ready"));
             assert!(!format!("{outcomes:?}{snapshot:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_provider_that_cannot_sign_says_so() {
+        let login = SecretState::Found(Credentials::basic("u", "p"));
+        let table: [(SecretState, Said, &str); 5] = [
+            (SecretState::Found(mk_ssh()), ("True", "Ready"), "can use"),
+            (SecretState::Pending, ("Unknown", "Validating"), "Secret ns/key is being read; nothing is committed"),
+            (SecretState::Missing, ("False", "SecretNotFound"), "the keys identity; nothing is committed"),
+            (login, ("False", "InvalidSecret"), "does not sign commits: it holds no SSH key; correct it; nothing is"),
+            (
+                SecretState::Invalid(InvalidSecret::PrivateKey { key: "identity", problem: BadKey::WrongPassphrase }),
+                ("False", "InvalidSecret"),
+                "its key identity cannot be used: the passphrase under the key password does not open it",
+            ),
+        ];
+        for (state, expected, part) in table {
+            let mut snapshot = mk_signing_snapshot();
+            snapshot.secrets.insert(NamespacedName::new("ns", "key"), state);
+            let outcomes = derive(&snapshot, &mk_compiled(&snapshot), &HashMap::new());
+            assert_eq!(said(&outcomes, Kind::GitProvider, "open", part), expected);
         }
     }
 

@@ -6,6 +6,7 @@
 mod ssh;
 
 use super::cli::{GitError, Output};
+use super::credentials::AccessError;
 use super::status::RemoteFailure;
 use std::io::ErrorKind;
 
@@ -87,7 +88,6 @@ impl Class {
     pub fn of(error: &GitError) -> Self {
         match error {
             GitError::Timeout { .. } => Self::Transient,
-            GitError::UnknownHost(_) => Self::Config,
             GitError::Access(error) => error.class(),
             GitError::Failed { code, diagnosis, .. } => match Self::of_diagnosis(diagnosis) {
                 // Something killed it, for want of memory perhaps: that says nothing about the next try.
@@ -160,7 +160,7 @@ pub fn describe(error: &GitError) -> RemoteFailure {
         _ => error.to_string(),
     };
     let cause = match error {
-        GitError::UnknownHost(_) => Some(ssh::Cause::HostUnknown),
+        GitError::Access(AccessError::UnknownHost(_)) => Some(ssh::Cause::HostUnknown),
         GitError::Failed { diagnosis, .. } => ssh::Cause::of(diagnosis),
         _ => None,
     };

@@ -82,21 +82,26 @@ pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex) -> Vec<Commit> {
     rebased
 }
 
-/// `<oid> SP commit SP <size> LF <object> LF`, again and again.
-fn parse_commits(mut objects: &[u8]) -> Option<Vec<(Oid, Commit)>> {
-    let mut commits = Vec::new();
-    while !objects.is_empty() {
-        let end = objects.iter().position(|byte| *byte == b'\n')?;
-        let mut head = std::str::from_utf8(&objects[..end]).ok()?.split(' ');
+fn parse_commits(output: &[u8]) -> Option<Vec<(Oid, Commit)>> {
+    objects(output)?.into_iter().map(|(id, object)| Some((id, parse_commit(object)?))).collect()
+}
+
+/// The commits that `cat-file --batch` printed: `<oid> SP commit SP <size> LF <object> LF`, again and again. `None` if
+/// there is anything else.
+pub(super) fn objects(mut output: &[u8]) -> Option<Vec<(Oid, &[u8])>> {
+    let mut objects = Vec::new();
+    while !output.is_empty() {
+        let end = output.iter().position(|byte| *byte == b'\n')?;
+        let mut head = std::str::from_utf8(&output[..end]).ok()?.split(' ');
         let (id, kind, size) = (head.next()?.parse().ok()?, head.next()?, head.next()?.parse::<usize>().ok()?);
-        let object = objects.get(end + 1..end + 1 + size)?;
+        let object = output.get(end + 1..end + 1 + size)?;
         if kind != "commit" {
             return None;
         }
-        commits.push((id, parse_commit(object)?));
-        objects = objects.get(end + 2 + size..)?;
+        objects.push((id, object));
+        output = output.get(end + 2 + size..)?;
     }
-    Some(commits)
+    Some(objects)
 }
 
 fn parse_commit(object: &[u8]) -> Option<Commit> {
@@ -133,4 +138,21 @@ fn parse_diffs(diffs: &[u8]) -> Option<HashMap<Oid, Vec<FileChange>>> {
         files.entry(current?).or_default().push(change);
     }
     Some(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_in_the_header_is_passed_over() {
+        let signature =
+            "gpgsig -----BEGIN SSH SIGNATURE-----\n author nobody <> 1 +0000\n \n -----END SSH SIGNATURE-----\n";
+        let object = format!(
+            "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor a <a@b> 7 +0000\ncommitter c <c@d> 8 +0000\n{signature}\nsubject\n\nbody\n"
+        );
+        let commit = parse_commit(object.as_bytes()).unwrap();
+        assert_eq!((commit.author.as_str(), commit.committer.as_str()), ("a <a@b> 7 +0000", "c <c@d> 8 +0000"));
+        assert_eq!(commit.message, "subject\n\nbody\n");
+    }
 }

@@ -26,6 +26,7 @@ pub mod remote;
 #[cfg(test)]
 mod samples;
 pub mod schedule;
+pub mod signing;
 pub mod spec;
 pub mod stage;
 pub mod status;

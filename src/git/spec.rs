@@ -1,6 +1,7 @@
 //! What the controllers want of a branch's worker.
 
 pub use super::credentials::Credentials;
+use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
 use crate::rules::CommitPolicy;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct BranchSpec {
     pub credentials: Credentials,
     /// Who commits.
     pub committer: Identity,
+    /// What signs the commits; `None`: nothing does.
+    pub signing: Option<SigningKey>,
     /// When to push.
     pub push: PushPolicy,
     /// The folder of each target that writes to the branch.

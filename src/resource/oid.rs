@@ -48,7 +48,13 @@ impl Oid {
     /// The id that `content` has as a blob in a repository of `format`.
     #[must_use]
     pub fn of_blob(format: ObjectFormat, content: &[u8]) -> Self {
-        let header = format!("blob {}\0", content.len());
+        Self::of_object(format, "blob", content)
+    }
+
+    /// The id that `content` has as an object of a kind (`blob`, `commit`) in a repository of `format`.
+    #[must_use]
+    pub fn of_object(format: ObjectFormat, kind: &str, content: &[u8]) -> Self {
+        let header = format!("{kind} {}\0", content.len());
         match format {
             ObjectFormat::Sha1 => {
                 Self::from_digest(&sha1::Sha1::new().chain_update(header).chain_update(content).finalize())

@@ -104,7 +104,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     Compiled {
         set: RuleSet::new(ready, routes)
             .scaled_as(inputs.catalog)
-            .without(inputs.providers.iter().filter_map(|p| credentials_of(p)).collect()),
+            .without(inputs.providers.iter().flat_map(|p| credentials_of(p)).collect()),
         verdicts: Verdicts {
             providers: providers
                 .iter()
@@ -123,10 +123,10 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     }
 }
 
-/// The Secret that a provider refers to, whether or not the provider is all right otherwise.
-fn credentials_of(provider: &GitProvider) -> Option<NamespacedName> {
-    let secret = provider.spec.secret_ref.as_ref()?;
-    Some(NamespacedName::new(&provider.namespace()?, &secret.name))
+/// The Secrets that a provider refers to, whether or not the provider is all right otherwise.
+fn credentials_of(provider: &GitProvider) -> impl Iterator<Item = NamespacedName> {
+    let namespace = provider.namespace().unwrap_or_default();
+    provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
 }
 
 fn name_of(object: &impl ResourceExt) -> NamespacedName {

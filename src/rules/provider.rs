@@ -37,6 +37,8 @@ pub struct Repository {
     pub push_interval: Duration,
     /// Push when so many commits wait.
     pub push_max_commits: usize,
+    /// The Secret that holds the key that signs commits, in the namespace of the provider.
+    pub signing: Option<Arc<str>>,
     /// Name and e-mail address of the committer, if the provider names one.
     pub committer: Option<(String, String)>,
 }
@@ -63,6 +65,7 @@ pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repositor
         let problem = "name and email must not be empty nor hold <, > or control characters";
         return Err(invalid("spec.commit.committer", &problem));
     }
+    let signing = spec.commit.as_ref().and_then(|commit| commit.signing.as_ref());
     Ok(Repository {
         provider_uid: Arc::from(provider.metadata.uid.as_deref().unwrap_or_default()),
         url,
@@ -72,6 +75,7 @@ pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repositor
         allowed_branches: spec.allowed_branches.iter().map(|pattern| BranchPattern::new(pattern)).collect(),
         push_interval,
         push_max_commits,
+        signing: signing.map(|signing| Arc::from(signing.secret_ref.name.as_str())),
         committer: committer.map(|committer| (committer.name.clone(), committer.email.clone())),
     })
 }
@@ -122,7 +126,7 @@ mod tests {
         let insecure = Policy { hosts, ambient_namespaces: ["ns".to_owned()].into() };
         let settings = json!({
             "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3},
-            "commit": {"committer": {"name": "A B", "email": "a@b"}}
+            "commit": {"committer": {"name": "A B", "email": "a@b"}, "signing": {"secretRef": {"name": "key"}}}
         });
         let set = judge(&mk_provider("ns", "a", settings), &insecure).unwrap();
         assert_eq!((set.push_interval, set.push_max_commits), (Duration::from_millis(500), 3));

@@ -196,6 +196,19 @@ async fn the_schema_refuses_what_can_never_work() {
         ),
         ("kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}}", "spec.baseFolder"),
         (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://a:b@h/r', allowedBranches: [main]}",
+            "must not hold a user name or password",
+        ),
+        (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://h/r', allowedBranches: []}",
+            "spec.allowedBranches",
+        ),
+        (
+            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ssh://git:secret@h/r', allowedBranches: [main]}",
+            "must not hold a password",
+        ),
+        ("kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}", "must be https://"),
+        (
             "kind: GitTarget\nmetadata: {name: x}\nspec: {providerRef: {name: git}, baseFolder: a, commit: {window: 61s}}",
             "must be a duration of at most 60s",
         ),
@@ -212,14 +225,6 @@ async fn the_schema_refuses_what_can_never_work() {
             "must be text with the placeholders",
         ),
         (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://a:b@h/r', allowedBranches: [main]}",
-            "must not hold a user name or password",
-        ),
-        (
-            "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'https://h/r', allowedBranches: []}",
-            "spec.allowedBranches",
-        ),
-        (
             "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
             "must start with https://",
         ),
@@ -231,5 +236,12 @@ async fn the_schema_refuses_what_can_never_work() {
     for (manifest, says) in table {
         let refusal = apply(cluster, &complete(manifest, &mirror)).await.expect_err(manifest).to_string();
         assert!(refusal.contains(says), "{manifest}: {refusal}");
+    }
+    for (number, url) in ["ssh://git@h:2222/a/b.git", "git@h:a/b.git", "h:/a", "git@[2001:db8::1]:a"].iter().enumerate()
+    {
+        let manifest = format!(
+            "kind: GitProvider\nmetadata: {{name: ok-{number}}}\nspec: {{url: '{url}', allowedBranches: [main]}}"
+        );
+        apply(cluster, &complete(&manifest, &mirror)).await.expect(url);
     }
 }

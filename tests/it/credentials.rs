@@ -40,7 +40,7 @@ impl Desk {
             branch: BranchName::new("main").unwrap(),
         };
         let policy = ClonePolicy::default();
-        let opened = BranchClone::open(&self.git, &self.places, policy, &key, Opening::AsItIs, credentials).await;
+        let opened = BranchClone::open(&self.git, &self.places, policy, &key, Opening::AsItIs, credentials, None).await;
         opened.map(|opened| opened.clone)
     }
 

@@ -15,6 +15,8 @@ mod git_engine;
 mod git_faults;
 mod git_grouping;
 mod git_process;
+mod git_signing;
+mod git_ssh;
 mod harness;
 mod hostile_input;
 mod inventory;
@@ -24,6 +26,7 @@ mod main_job;
 mod registration;
 mod round_trip;
 mod snapshot;
+mod ssh_job;
 
 #[path = "../support/mod.rs"]
 mod support;

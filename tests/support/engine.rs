@@ -91,6 +91,21 @@ impl Engine {
     }
 
     async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
+        Self::start_with_clones(git, work_dir, url, Credentials::basic("git", password), clones)
+    }
+
+    /// The same with other credentials.
+    pub(crate) fn start_as(work_dir: &ScratchDir, url: &str, git: Git, credentials: Credentials) -> Self {
+        Self::start_with_clones(git, work_dir, url, credentials, mk_policy())
+    }
+
+    fn start_with_clones(
+        git: Git,
+        work_dir: &ScratchDir,
+        url: &str,
+        credentials: Credentials,
+        clones: ClonePolicy,
+    ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync);
@@ -119,14 +134,19 @@ impl Engine {
             branch: BranchName::new("main").unwrap(),
         };
         let engine = Self { pool: Arc::new(pool), task, key, resyncs };
-        engine.pool.apply(vec![engine.spec(password)]);
+        engine.pool.apply(vec![engine.spec_with(credentials)]);
         engine
     }
 
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
+        self.spec_with(Credentials::basic("git", password))
+    }
+
+    pub(crate) fn spec_with(&self, credentials: Credentials) -> BranchSpec {
         BranchSpec {
             key: self.key.clone(),
-            credentials: Credentials::basic("git", password),
+            credentials,
+            signing: None,
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
             targets: [(target(), BaseFolder::new("base").unwrap())].into(),

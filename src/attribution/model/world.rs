@@ -177,7 +177,7 @@ impl World {
         let record = Record {
             uid: Arc::clone(uid),
             request,
-            user: User { name: NAMES[usize::from(user)].to_owned() },
+            user: User { name: NAMES[usize::from(user)].to_owned(), email: None },
             field_manager: None,
             request_uid: String::new(),
             at: jiff::Timestamp::UNIX_EPOCH,

@@ -66,9 +66,9 @@ pub enum InvalidSecret {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// An SSH key that cannot be used.
-    #[error("its key {key} does not serve: {problem}")]
-    SshKey {
+    /// A private key of SSH that cannot be used.
+    #[error("its key {key} cannot be used: {problem}")]
+    PrivateKey {
         /// Which.
         key: &'static str,
         /// What is wrong with it.
@@ -176,11 +176,11 @@ fn bearer(keys: &Keys<'_>) -> Result<Authentication, InvalidSecret> {
 
 fn ssh(keys: &Keys<'_>) -> Result<Authentication, InvalidSecret> {
     let Some((key, private_key)) = keys.text(SSH_KEY)? else { return Ok(Authentication::None) };
-    let private_key = OpenKey::read(private_key, keys.line(PASSWORD)?);
-    Ok(Authentication::Ssh(SshKey {
-        private_key: private_key.map_err(|problem| InvalidSecret::SshKey { key, problem })?,
-        known_hosts: keys.text(KNOWN_HOSTS)?.map(|(_, hosts)| hosts.to_owned()),
-    }))
+    let passphrase = keys.line(PASSWORD)?;
+    let private_key =
+        OpenKey::read(private_key, passphrase).map_err(|problem| InvalidSecret::PrivateKey { key, problem })?;
+    let known_hosts = keys.text(KNOWN_HOSTS)?.map(|(_, hosts)| hosts.to_owned());
+    Ok(Authentication::Ssh(SshKey { private_key, known_hosts }))
 }
 
 fn github_app(keys: &Keys<'_>, hosts: &HostPolicy) -> Result<Authentication, InvalidSecret> {

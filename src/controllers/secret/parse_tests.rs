@@ -21,18 +21,20 @@ fn mk_pair() -> Pair {
     Pair { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
 }
 
-/// A key as GitHub gives it out, made for this run.
-fn mk_app_key() -> String {
+/// A key that ssh-keygen makes for this run.
+fn mk_key(arguments: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     let mut keygen = std::process::Command::new("ssh-keygen");
-    keygen.args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"]).arg(&path);
+    keygen.arg("-q").args(arguments).arg("-f").arg(&path);
     assert!(keygen.status().unwrap().success());
     std::fs::read_to_string(path).unwrap()
 }
 
-/// In a format that is left to ssh.
-const SSH: &[u8] = b"-----BEGIN EC PRIVATE KEY-----\nxyz\n-----END EC PRIVATE KEY-----\n";
+/// A key as GitHub gives it out.
+fn mk_app_key() -> String {
+    mk_key(&["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""])
+}
 
 #[test]
 fn user_names_and_passwords_are_read() {
@@ -71,18 +73,23 @@ fn tokens_are_read() {
 
 #[test]
 fn ssh_keys_are_read_under_all_their_names() {
+    let (plain, locked) = (mk_key(&["-t", "ed25519", "-N", ""]), mk_key(&["-t", "ed25519", "-N", "secret"]));
+    let (plain, locked) = (plain.as_bytes(), locked.as_bytes());
     for name in ["identity", "sshPrivateKey", "ssh-privatekey"] {
-        let Authentication::Ssh(key) = read(&[(name, SSH)]).unwrap().authentication else { panic!("{name}") };
-        assert!(key.private_key.expose().ends_with("END EC PRIVATE KEY-----\n"));
+        let Authentication::Ssh(key) = read(&[(name, plain)]).unwrap().authentication else { panic!("{name}") };
+        assert!(key.private_key.expose().ends_with("END OPENSSH PRIVATE KEY-----\n"));
         assert_eq!(key.known_hosts, None);
     }
-    let flux = read(&[("identity", SSH), ("identity.pub", b"x"), ("known_hosts", b"h k\n"), ("password", b"pass")]);
+    let flux =
+        read(&[("identity", locked), ("identity.pub", b"x"), ("known_hosts", b"h k\n"), ("password", b"secret\n")]);
     let Authentication::Ssh(key) = flux.unwrap().authentication else { panic!("Flux's Secrets are understood") };
     assert_eq!(key.known_hosts.as_deref(), Some("h k"));
-    let garbage = read(&[("identity", b"ssh-ed25519 AAAA")]);
-    assert!(matches!(garbage, Err(InvalidSecret::SshKey { key: "identity", problem: BadKey::Public })), "{garbage:?}");
-    assert!(read(&[("identity", SSH), ("ssh-privatekey", SSH)]).is_ok());
-    let two = read(&[("identity", SSH), ("ssh-privatekey", b"-----BEGIN OTHER PRIVATE KEY-----")]);
+    let bad = |problem| Err(InvalidSecret::PrivateKey { key: "identity", problem });
+    assert_eq!(read(&[("identity", b"ssh-ed25519 AAAA")]), bad(BadKey::Public));
+    assert_eq!(read(&[("identity", locked)]), bad(BadKey::Locked));
+    assert_eq!(read(&[("identity", locked), ("password", b"wrong")]), bad(BadKey::WrongPassphrase));
+    assert!(read(&[("identity", plain), ("ssh-privatekey", plain)]).is_ok());
+    let two = read(&[("identity", plain), ("ssh-privatekey", b"-----BEGIN OTHER PRIVATE KEY-----")]);
     assert_eq!(two, Err(InvalidSecret::Twice("identity", "ssh-privatekey")));
 }
 
@@ -156,10 +163,12 @@ fn apps_are_read_and_checked() {
 
 #[test]
 fn two_ways_at_once_are_a_contradiction() {
+    let key = mk_key(&["-t", "ed25519", "-N", ""]);
+    let key = key.as_bytes();
     let table: &[(&[(&str, &[u8])], (&str, &str))] = &[
         (&[("username", b"a"), ("password", b"b"), ("bearerToken", b"c")], ("username and password", "bearerToken")),
-        (&[("identity", SSH), ("username", b"a"), ("password", b"b")], ("an SSH key", "username and password")),
-        (&[("identity", SSH), ("bearerToken", b"b")], ("an SSH key", "bearerToken")),
+        (&[("identity", key), ("username", b"a"), ("password", b"b")], ("an SSH key", "username and password")),
+        (&[("identity", key), ("bearerToken", b"b")], ("an SSH key", "bearerToken")),
     ];
     for (data, (one, other)) in table {
         assert_eq!(read(data), Err(InvalidSecret::Contradiction(one, other)));

@@ -100,3 +100,51 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::classify::describe;
+    use crate::git::cli::GitError;
+
+    const TAIL: &str = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
+
+    /// Diagnoses as git 2.39 and OpenSSH 9.2 wrote them.
+    #[test]
+    fn recorded_diagnoses_have_their_cause() {
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key for h has changed and you have requested strict checking.\nHost key verification failed.\n";
+        let unknown = "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n";
+        let read_only = "ERROR: The key you are authenticating with has been marked as read only.\n";
+        let table = [
+            ("git@h: Permission denied (publickey).\n", Cause::KeyRefused, "git@h: Permission denied (publickey)."),
+            (unknown, Cause::HostUnknown, "Host key verification failed."),
+            (changed, Cause::HostChanged, "Host key verification failed."),
+            (read_only, Cause::ReadOnly, read_only.trim()),
+            ("ERROR: Repository not found.\n", Cause::NotFound, "ERROR: Repository not found."),
+            ("", Cause::Silent, "Could not read from remote repository."),
+            (
+                "ssh: connect to host 127.0.0.1 port 1: Connection refused\n",
+                Cause::Network,
+                "ssh: connect to host 127.0.0.1 port 1: Connection refused",
+            ),
+            (
+                "ssh: Could not resolve hostname nohost.invalid: Name or service not known\n",
+                Cause::Network,
+                "ssh: Could not resolve hostname nohost.invalid: Name or service not known",
+            ),
+            ("ssh -o BatchMode=yes: 1: ssh: not found\n", Cause::NoClient, "ssh -o BatchMode=yes: 1: ssh: not found"),
+        ];
+        for (said, cause, detail) in table {
+            let diagnosis = format!("{said}{TAIL}");
+            assert_eq!(Cause::of(&diagnosis), Some(cause), "{said}");
+            let failure = describe(&GitError::Failed { command: "fetch".into(), code: 128, diagnosis });
+            assert_eq!(failure.message, format!("{} ({detail})", cause.advice()));
+            assert_eq!(failure.reason, cause.class().reason());
+        }
+        assert_eq!(
+            Cause::of("error: cannot run ssh: No such file or directory\nfatal: unable to fork"),
+            Some(Cause::NoClient)
+        );
+        assert_eq!(Cause::of("fatal: unable to access 'https://h/r/': Failed to connect: Connection refused"), None);
+    }
+}

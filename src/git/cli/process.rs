@@ -49,9 +49,6 @@ pub enum GitError {
         /// The operand.
         operand: String,
     },
-    /// Nobody has said which key an SSH server has. It was not connected to.
-    #[error("no SSH key of the server {0} is known")]
-    UnknownHost(String),
     /// The deadline passed; the process and its children were killed.
     #[error("git {command} did not finish within {deadline:?} and was stopped")]
     Timeout {

@@ -11,6 +11,7 @@ pub mod place;
 pub mod policy;
 mod remote;
 mod rescue;
+mod signed;
 pub mod stale;
 mod upkeep;
 mod work_tree;
@@ -25,6 +26,7 @@ use super::commit::Commit;
 use super::fast_import;
 use super::journal;
 use super::places::Places;
+use super::signing::SigningKey;
 use super::spec::Credentials;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
@@ -51,6 +53,7 @@ pub struct BranchClone {
     secrets: PathBuf,
     key: BranchKey,
     policy: ClonePolicy,
+    signing: Option<SigningKey>,
     marker: Marker,
     /// `None` while it is made.
     work_tree: Option<WorkTree>,
@@ -79,7 +82,8 @@ pub struct Opened {
 
 impl BranchClone {
     /// Opens the clone at its place, or makes it. An existing one that is whole needs no network; one that is damaged, or
-    /// was made with other settings, is made anew, and its journal put on top as far as it can be read.
+    /// was made with other settings, is made anew, and its journal put on top as far as it can be read. `signing` signs the
+    /// commits that are made from now on.
     ///
     /// # Errors
     /// When the remote cannot be reached or the clone cannot be made; the old one stays as it is then.
@@ -90,6 +94,7 @@ impl BranchClone {
         key: &BranchKey,
         opening: Opening,
         credentials: &Credentials,
+        signing: Option<SigningKey>,
     ) -> Result<Opened, GitError> {
         let place = Place::of(&places.work_dir, key);
         place.settle().map_err(|source| Self::io("open", source))?;
@@ -101,6 +106,7 @@ impl BranchClone {
             secrets: places.secrets.clone(),
             key: key.clone(),
             policy,
+            signing,
             marker: found.clone().unwrap_or_else(|| Marker::new(&key.url, &policy)),
             work_tree: None,
         };
@@ -301,6 +307,11 @@ impl BranchClone {
 
     async fn import(&self, reference: &str, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
         self.check_room("fast-import")?;
+        if let Some(key) = &self.signing {
+            let ids = self.import_signed(reference, reference == REPLAY, tip, commits, key).await?;
+            self.imported(reference, &ids);
+            return Ok(ids);
+        }
         let stream = fast_import::commits(reference, tip, commits);
         let mut command = self.command("fast-import").flag("--quiet").deadline(import_deadline(commits.len()));
         if reference == REPLAY {
@@ -309,10 +320,19 @@ impl BranchClone {
         }
         let output = command.offline().input(stream).run().await?.success()?;
         let ids = fast_import::printed_ids(&output.stdout, commits.len())?;
+        self.imported(reference, &ids);
+        Ok(ids)
+    }
+
+    fn imported(&self, reference: &str, ids: &[Oid]) {
         if reference != REPLAY {
             self.work_tree_follows(ids.last().copied());
         }
-        Ok(ids)
+    }
+
+    /// What signs the commits that are made from now on; `None`: nothing does.
+    pub fn sign_with(&mut self, signing: Option<SigningKey>) {
+        self.signing = signing;
     }
 
     /// Stores blobs that later commits point to.

@@ -5,7 +5,6 @@ use super::address::{self, Addresses};
 use super::error::AccessError;
 use super::kinds::{Authentication, BasicAuth, Credentials, Tls};
 use super::redaction::{Redaction, percent_encode};
-use super::ssh::SshFiles;
 use crate::git::cli::{Git, GitCommand, GitError, Output};
 use crate::resource::RepoUrl;
 use crate::resource::url::Scheme;
@@ -22,7 +21,6 @@ pub struct Access {
     files: TempDir,
     settings: Vec<(String, String)>,
     ambient: bool,
-    ssh: Option<SshFiles>,
     redaction: Redaction,
 }
 
@@ -31,7 +29,8 @@ impl Access {
     /// private to this process.
     ///
     /// # Errors
-    /// When the files cannot be written, a token cannot be had, or the host is a local address and that is not allowed.
+    /// When the key of an SSH server is not known, the files cannot be written, a token cannot be had, or the host is a
+    /// local address and that is not allowed.
     pub async fn prepare(
         git: &Git,
         credentials: &Credentials,
@@ -43,15 +42,14 @@ impl Access {
         let private = Permissions::from_mode(0o700);
         let files = tempfile::Builder::new().prefix("access-").permissions(private).tempdir_in(directory);
         let files = files.map_err(AccessError::Files)?;
-        let mut access =
-            Self { files, settings: Vec::new(), ambient: false, ssh: None, redaction: Redaction::default() };
+        let mut access = Self { files, settings: Vec::new(), ambient: false, redaction: Redaction::default() };
         let over_http = matches!(url.scheme(), Scheme::Https | Scheme::Http);
         if over_http && !allow_insecure && address::proxy(url).is_none() {
             let addresses = Addresses::look_up(url.host(), url.effective_port()).await?;
             access.set("http.curloptResolve", addresses.pinned(url.host(), url.effective_port()));
         }
         if url.scheme() == Scheme::Ssh {
-            access.ssh = Some(SshFiles::write(git, credentials, url, access.files.path())?);
+            access.ssh(git, credentials, url).await?;
         }
         match &credentials.authentication {
             Authentication::Basic(login) if over_http => access.basic(login, url)?,
@@ -73,10 +71,6 @@ impl Access {
     #[must_use]
     pub fn apply(&self, command: GitCommand) -> GitCommand {
         let command = if self.ambient { command.ambient() } else { command };
-        let command = match &self.ssh {
-            Some(files) => files.apply(command),
-            None => command,
-        };
         self.settings.iter().fold(command, |command, (key, value)| command.config(key, value))
     }
 
@@ -128,12 +122,12 @@ impl Access {
         Ok(())
     }
 
-    fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+    pub(super) fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.settings.push((key.into(), value.into()));
     }
 
     /// Writes a file that only we can read; returns its path.
-    fn file(&self, name: &str, content: &str) -> io::Result<String> {
+    pub(super) fn file(&self, name: &str, content: &str) -> io::Result<String> {
         let path = self.files.path().join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(content.as_bytes())?;

@@ -10,6 +10,17 @@ pub enum AccessError {
     /// The files for git cannot be written.
     #[error("the directory for credentials cannot be written ({0}); it needs room and must be private to the operator")]
     Files(#[from] io::Error),
+    /// Nobody has said which key an SSH server has. It was not connected to.
+    #[error("no SSH key of the server {0} is known")]
+    UnknownHost(String),
+    /// The operator's list of SSH servers cannot be read.
+    #[error("the file of --known-hosts, {path}, cannot be read ({source}); mount it, or start the operator without it")]
+    KnownHosts {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The name of a host leads to where a tenant must not send the operator.
     #[error(
         "{host} leads to {address}, a loopback, link-local or cloud metadata address; start the operator with \
@@ -55,7 +66,7 @@ impl AccessError {
     pub const fn class(&self) -> Class {
         match self {
             Self::Files(_) => Class::Disk,
-            Self::LocalAddress { .. } => Class::Config,
+            Self::LocalAddress { .. } | Self::UnknownHost(_) | Self::KnownHosts { .. } => Class::Config,
             Self::Unresolved { .. } | Self::Unreachable { .. } => Class::Transient,
             Self::NoToken { status, .. } => match status {
                 401 | 403 | 404 | 422 => Class::Auth,

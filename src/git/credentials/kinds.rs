@@ -69,6 +69,13 @@ pub struct ClientCertificate {
 }
 
 impl Credentials {
+    /// Credentials that are a private key over SSH.
+    #[must_use]
+    pub fn ssh(private_key: OpenKey, known_hosts: Option<String>) -> Self {
+        let key = SshKey { private_key, known_hosts };
+        Self { authentication: Authentication::Ssh(key), tls: Tls::default() }
+    }
+
     /// Credentials that are a user name and a password.
     #[must_use]
     pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {

@@ -18,3 +18,4 @@ pub use github_app::{AppKeyError, GithubApp};
 pub use hidden::Hidden;
 pub use kinds::{Authentication, BasicAuth, ClientCertificate, Credentials, SshKey, Tls};
 pub use private_key::{BadKey, OpenKey};
+pub(super) use private_key::{Wire, put_string};

@@ -101,6 +101,12 @@ impl OpenKey {
         &self.pem
     }
 
+    /// The public key in its wire format; and type, numbers, comment and padding of the private one, after two check
+    /// numbers. `None` for a key that is not in OpenSSH's format.
+    pub(in crate::git) fn content(&self) -> Option<(&[u8], &[u8])> {
+        self.content.as_ref().map(|content| (content.public.as_slice(), content.private.as_slice()))
+    }
+
     /// A key in a format that we do not look into.
     fn foreign(pem: String) -> Result<Self, BadKey> {
         let first = pem.lines().next().unwrap_or_default();
@@ -202,18 +208,18 @@ fn chained<C: KeyIvInit + BlockModeDecrypt>(key: &[u8], iv: &[u8], data: &mut [u
 }
 
 /// Numbers and strings as SSH puts them on the wire: big-endian, strings after their length (RFC 4251, section 5).
-pub(super) struct Wire<'a>(pub(super) &'a [u8]);
+pub(in crate::git) struct Wire<'a>(pub(in crate::git) &'a [u8]);
 
 impl<'a> Wire<'a> {
     /// The next number; `None` at the end.
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(in crate::git) fn u32(&mut self) -> Option<u32> {
         let (number, rest) = self.0.split_first_chunk::<4>()?;
         self.0 = rest;
         Some(u32::from_be_bytes(*number))
     }
 
     /// The next string; `None` when there is less left than it is long.
-    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+    pub(in crate::git) fn string(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         let (string, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -222,8 +228,25 @@ impl<'a> Wire<'a> {
 }
 
 /// Appends a string.
-pub(super) fn put_string(wire: &mut Vec<u8>, string: &[u8]) {
+pub(in crate::git) fn put_string(wire: &mut Vec<u8>, string: &[u8]) {
     // A string of ours is far shorter than 4 GiB.
     wire.extend_from_slice(&u32::try_from(string.len()).unwrap_or(u32::MAX).to_be_bytes());
     wire.extend_from_slice(string);
+}
+
+#[cfg(test)]
+impl OpenKey {
+    /// An Ed25519 key for tests.
+    pub(crate) fn of_seed(seed: &[u8; 32]) -> Self {
+        use ring::signature::{Ed25519KeyPair, KeyPair as _};
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+        let number = pair.public_key().as_ref();
+        let (mut public, mut private) = (Vec::new(), vec![0; 8]);
+        put_string(&mut public, b"ssh-ed25519");
+        put_string(&mut public, number);
+        private.extend_from_slice(&public);
+        put_string(&mut private, &[seed, number].concat());
+        put_string(&mut private, b"comment");
+        Self::read(&Content { public, private }.to_pem(), None).unwrap()
+    }
 }

@@ -1,12 +1,13 @@
 //! How git gets to a server over SSH: a command line for ssh that is all ours, and the files that it names.
 
+use super::access::Access;
+use super::address::Addresses;
+use super::error::AccessError;
 use super::kinds::{Authentication, Credentials};
 use super::known_hosts;
-use crate::git::cli::{Git, GitCommand, GitError};
+use crate::git::cli::Git;
 use crate::resource::RepoUrl;
-use std::io::Write as _;
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 /// What every ssh of ours does: it asks nobody, trusts nobody, and notices a dead connection.
 const ALWAYS: &[&str] = &[
@@ -35,72 +36,53 @@ const ISOLATED: &[&str] = &[
     "ProxyCommand=none",
 ];
 
-/// The files of one connection, for as long as a command runs; made with mode 0600, removed on drop.
-#[derive(Debug)]
-pub(super) struct SshFiles {
-    key: Option<NamedTempFile>,
-    known_hosts: Option<NamedTempFile>,
-    is_ambient: bool,
-}
-
-impl SshFiles {
-    /// Writes what `credentials` has for the server of `url` into `directory`, which is private to this process.
-    ///
-    /// # Errors
-    /// [`GitError::UnknownHost`] when nobody has said which key the server has; otherwise when a file cannot be written or
-    /// the operator's known_hosts file cannot be read.
-    pub(super) fn write(
-        git: &Git,
-        credentials: &Credentials,
-        url: &RepoUrl,
-        directory: &Path,
-    ) -> Result<Self, GitError> {
+impl Access {
+    /// Sets what ssh needs for the server of `url`.
+    pub(super) async fn ssh(&mut self, git: &Git, credentials: &Credentials, url: &RepoUrl) -> Result<(), AccessError> {
         let key = match &credentials.authentication {
             Authentication::Ssh(key) => Some(key),
             _ => None,
         };
         let is_ambient = credentials.authentication == Authentication::Ambient;
-        let operators = git.known_hosts().map(std::fs::read_to_string).transpose().map_err(failed)?;
+        if !git.allows_insecure() && !is_ambient {
+            // Who may use the operator's own settings may have hosts in there that only ssh can find.
+            Addresses::look_up(url.host(), url.port().unwrap_or(22)).await?;
+        }
+        let operators = git.known_hosts().map(read).transpose()?;
         let own = key.and_then(|key| key.known_hosts.as_deref());
         let known_hosts = known_hosts::choose(own, operators.as_deref(), url);
         if known_hosts.is_none() && !is_ambient {
-            return Err(GitError::UnknownHost(known_hosts::name(url)));
+            return Err(AccessError::UnknownHost(known_hosts::name(url)));
         }
-        let write = |text: &str| -> std::io::Result<NamedTempFile> {
-            let mut file = tempfile::Builder::new().tempfile_in(directory)?;
-            file.write_all(text.as_bytes())?;
-            file.flush()?;
-            Ok(file)
-        };
-        let key = key.map(|key| write(key.private_key.expose())).transpose().map_err(failed)?;
-        let known_hosts = known_hosts.as_deref().map(write).transpose().map_err(failed)?;
-        Ok(Self { key, known_hosts, is_ambient })
+        let known_hosts = known_hosts.map(|text| self.file("known_hosts", &text)).transpose()?;
+        let key = key.map(|key| self.file("key", key.private_key.expose())).transpose()?;
+        self.set("core.sshCommand", command_line(key.as_deref(), known_hosts.as_deref(), is_ambient));
+        self.set("ssh.variant", "ssh");
+        Ok(())
     }
+}
 
-    /// Lets `command` use them.
-    pub(super) fn apply(&self, command: GitCommand) -> GitCommand {
-        command.config("core.sshCommand", self.command_line()).config("ssh.variant", "ssh")
-    }
+fn read(file: &Path) -> Result<String, AccessError> {
+    let failed = |source| AccessError::KnownHosts { path: file.display().to_string(), source };
+    std::fs::read_to_string(file).map_err(failed)
+}
 
-    /// The command line, which a shell reads: only words of ours and paths of our making are in it.
-    fn command_line(&self) -> String {
-        let mut line = "ssh".to_owned();
-        let mut option = |text: &str| line.push_str(&format!(" -o {}", quoted(text)));
-        ALWAYS.iter().for_each(|text| option(text));
-        let known_hosts = self.known_hosts.as_ref().map(|file| file.path().to_string_lossy());
-        if self.is_ambient {
-            // What the person who installed the operator keeps in ~/.ssh counts too, as do that person's settings.
-            let home = "~/.ssh/known_hosts";
-            let files = known_hosts.map_or_else(|| home.to_owned(), |file| format!("{home} \"{file}\""));
-            option(&format!("UserKnownHostsFile={files}"));
-            return line;
-        }
-        ISOLATED.iter().for_each(|text| option(text));
-        option(&format!("UserKnownHostsFile=\"{}\"", known_hosts.as_deref().unwrap_or("/dev/null")));
-        let key = self.key.as_ref().map(|file| file.path().to_string_lossy());
-        option(&format!("IdentityFile=\"{}\"", key.as_deref().unwrap_or("none")));
-        line + " -F /dev/null"
+/// The command line, which a shell reads: only words of ours and paths of our making are in it.
+fn command_line(key: Option<&str>, known_hosts: Option<&str>, is_ambient: bool) -> String {
+    let mut line = "ssh".to_owned();
+    let mut option = |text: &str| line.push_str(&format!(" -o {}", quoted(text)));
+    ALWAYS.iter().for_each(|text| option(text));
+    if is_ambient {
+        // What the person who installed the operator keeps in ~/.ssh counts too, as do that person's settings.
+        let home = "~/.ssh/known_hosts";
+        let files = known_hosts.map_or_else(|| home.to_owned(), |file| format!("{home} \"{file}\""));
+        option(&format!("UserKnownHostsFile={files}"));
+        return line;
     }
+    ISOLATED.iter().for_each(|text| option(text));
+    option(&format!("UserKnownHostsFile=\"{}\"", known_hosts.unwrap_or("/dev/null")));
+    option(&format!("IdentityFile=\"{}\"", key.unwrap_or("none")));
+    line + " -F /dev/null"
 }
 
 /// One word for a shell, whatever is in it.
@@ -108,6 +90,20 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn failed(source: std::io::Error) -> GitError {
-    GitError::Process { command: "ssh".into(), source }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_operators_own_is_used_for_a_tenant() {
+        let line = command_line(Some("/shm/it's/key"), Some("/shm/it's/hosts"), false);
+        let ends = r#"-o 'UserKnownHostsFile="/shm/it'\''s/hosts"' -o 'IdentityFile="/shm/it'\''s/key"' -F /dev/null"#;
+        assert!(line.ends_with(ends), "{line}");
+        for word in ["BatchMode=yes", "StrictHostKeyChecking=yes", "IdentityAgent=none", "IdentitiesOnly=yes"] {
+            assert!(line.contains(word), "{word}");
+        }
+        let ambient = command_line(None, Some("/shm/hosts"), true);
+        assert!(ambient.contains("StrictHostKeyChecking=yes") && ambient.contains("~/.ssh/known_hosts \"/shm/hosts\""));
+        assert!(!ambient.contains("IdentityAgent") && !ambient.contains("-F"), "{ambient}");
+    }
 }

@@ -147,8 +147,9 @@ async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mu
             () = channels.mailbox.closed() => return None,
         }
         let spec = channels.spec.borrow_and_update().clone();
+        let (key, credentials, signing) = (&spec.key, &spec.credentials, spec.signing.clone());
         let opens =
-            BranchClone::open(&settings.git, &settings.places, settings.clones, &spec.key, opening, &spec.credentials);
+            BranchClone::open(&settings.git, &settings.places, settings.clones, key, opening, credentials, signing);
         let error = tokio::select! {
             opened = opens => match opened {
                 Ok(opened) => return Some(opened),
@@ -299,6 +300,7 @@ impl Worker {
     async fn respec(&mut self) {
         self.seal().await;
         self.spec = self.channels.spec.borrow_and_update().clone();
+        self.clone.sign_with(self.spec.signing.clone());
         self.schedule.set_policy(self.spec.push, Instant::now());
         let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
         self.stage.set_targets(targets, policies, committer);
