@@ -70,7 +70,7 @@ impl AccessError {
             Self::Unresolved { .. } | Self::Unreachable { .. } => Class::Transient,
             Self::NoToken { status, .. } => match status {
                 401 | 403 | 404 | 422 => Class::Auth,
-                300..=399 | 200..=299 => Class::Config,
+                200..=399 => Class::Config,
                 _ => Class::Transient,
             },
         }
