@@ -6,7 +6,7 @@ use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
 use super::mailbox::Message;
 use super::message::{self, Installation};
-use super::spec::Identity;
+use super::spec::{Identity, TargetSpec};
 use super::tree::TreeIndex;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
@@ -26,7 +26,7 @@ pub struct Stage {
     installation: Arc<Installation>,
     committer: Identity,
     format: ObjectFormat,
-    targets: BTreeMap<NamespacedName, BaseFolder>,
+    targets: BTreeMap<NamespacedName, TargetSpec>,
     index: TreeIndex,
     batch: Batch,
     /// What the open batch overwrites although it may say the same in other words.
@@ -110,15 +110,15 @@ impl Stage {
     }
 
     /// Takes over the targets and the committer. The index must be loaded anew when folders changed.
-    pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, BaseFolder>, committer: Identity) {
-        self.seeds.retain(|scope, _| targets.get(&scope.target) == Some(&scope.folder));
+    pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, TargetSpec>, committer: Identity) {
+        self.seeds.retain(|scope, _| targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder));
         self.targets = targets;
         self.committer = committer;
     }
 
     /// The folders of all targets.
     pub fn folders(&self) -> impl Iterator<Item = &BaseFolder> + Clone {
-        self.targets.values()
+        self.targets.values().map(|target| &target.folder)
     }
 
     /// Replaces the index by what the branch holds. The open batch must be empty.
@@ -211,7 +211,7 @@ impl Stage {
             Message::Change(change) => self.change(*change, now),
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
-                if self.targets.get(&scope.target) == Some(&scope.folder) {
+                if self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder) {
                     self.seeds.insert(scope, Seed::default());
                 }
             }
@@ -228,7 +228,7 @@ impl Stage {
 
     fn change(&mut self, change: Change, now: Now) {
         // Whatever comes, nothing outside of the target's folder is touched.
-        if !self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path)) {
+        if !self.targets.get(&change.target).is_some_and(|target| target.folder.contains(&change.path)) {
             return;
         }
         let present = self.index.get(&change.path);

@@ -4,6 +4,7 @@ use super::*;
 use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
 use crate::resource::{Operations, ResourceType};
+use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -57,7 +58,8 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    stage.set_targets([(target(), folder())].into(), committer);
+    let mirrored = TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60) };
+    stage.set_targets([(target(), mirrored)].into(), committer);
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());

@@ -4,7 +4,7 @@ use super::catalog::Catalog;
 use super::provider::{self, Repository};
 use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
-use super::target;
+use super::target::{self, TargetPolicy, Targets};
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::NamespacedName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -45,6 +45,8 @@ pub struct Compiled {
     pub repositories: BTreeMap<NamespacedName, Repository>,
     /// The usable targets, ready or not.
     pub targets: BTreeMap<NamespacedName, Arc<Target>>,
+    /// How each of these is to be written.
+    pub policies: BTreeMap<NamespacedName, TargetPolicy>,
     /// What is to be said about each resource.
     pub verdicts: Verdicts,
 }
@@ -80,7 +82,8 @@ pub struct Rejection {
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let providers: target::Providers =
         inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.allow_insecure))).collect();
-    let (targets, target_verdicts) = target::judge_all(inputs.targets, &providers);
+    let Targets { usable: targets, policies, verdicts: target_verdicts } =
+        target::judge_all(inputs.targets, &providers);
 
     let mut rules: Vec<Rule<'_>> = inputs.watch_rules.iter().map(|rule| Rule::from(rule.as_ref())).collect();
     rules.extend(inputs.cluster_watch_rules.iter().map(|rule| Rule::from(rule.as_ref())));
@@ -113,6 +116,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
             .filter_map(|(name, judged)| judged.ok().map(|repository| (name, repository)))
             .collect(),
         targets,
+        policies,
     }
 }
 

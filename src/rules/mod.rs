@@ -14,3 +14,4 @@ pub use catalog::Catalog;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
 pub use provider::Repository;
 pub use set::{Route, RuleSet, Target, WatchScope};
+pub use target::TargetPolicy;

@@ -3,35 +3,56 @@
 use super::compile::{Age, INVALID_CONFIGURATION, Rejection, Verdict};
 use super::provider::Repository;
 use super::set::Target;
-use crate::api::{GROUP, GitTarget};
+use crate::api::{GROUP, GitTarget, duration};
 use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName};
 use kube::ResourceExt as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest grace: beyond a day the folder is no mirror any more.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a target wants its folder to be written. Changing it lists nothing anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetPolicy {
+    /// How long an edit of its files by somebody else is left alone.
+    pub foreign_edit_grace: Duration,
+}
 
 /// What became of each provider.
 pub(super) type Providers = BTreeMap<NamespacedName, Result<Repository, Rejection>>;
 
-/// The usable targets, and a verdict for each.
-pub(super) fn judge_all(
-    targets: &[Arc<GitTarget>],
-    providers: &Providers,
-) -> (BTreeMap<NamespacedName, Arc<Target>>, BTreeMap<NamespacedName, Verdict>) {
-    let mut by_age: Vec<_> = targets.iter().collect();
-    by_age.sort_by_key(|target| Age::of(target.as_ref()));
-    let (mut usable, mut verdicts) = (BTreeMap::<NamespacedName, Arc<Target>>::new(), BTreeMap::new());
-    for target in by_age {
-        let judged = judge(target, providers).and_then(|target| stays_apart(&target, usable.values()).map(|()| target));
-        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
-        verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
-        if let Ok(target) = judged {
-            usable.insert(name, Arc::new(target));
-        }
-    }
-    (usable, verdicts)
+/// What became of the targets.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// The usable ones.
+    pub(super) usable: BTreeMap<NamespacedName, Arc<Target>>,
+    /// How these are to be written.
+    pub(super) policies: BTreeMap<NamespacedName, TargetPolicy>,
+    /// A verdict for each.
+    pub(super) verdicts: BTreeMap<NamespacedName, Verdict>,
 }
 
-fn judge(target: &GitTarget, providers: &Providers) -> Result<Target, Rejection> {
+/// Judges all targets.
+pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Targets {
+    let mut by_age: Vec<_> = targets.iter().collect();
+    by_age.sort_by_key(|target| Age::of(target.as_ref()));
+    let mut all = Targets::default();
+    for target in by_age {
+        let judged =
+            judge(target, providers).and_then(|judged| stays_apart(&judged.0, all.usable.values()).map(|()| judged));
+        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
+        all.verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
+        if let Ok((target, policy)) = judged {
+            all.usable.insert(name.clone(), Arc::new(target));
+            all.policies.insert(name, policy);
+        }
+    }
+    all
+}
+
+fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, TargetPolicy), Rejection> {
     let (spec, namespace) = (&target.spec, target.namespace().unwrap_or_default());
     let reference = &spec.provider_ref;
     if reference.group != GROUP || reference.kind != "GitProvider" {
@@ -60,9 +81,15 @@ fn judge(target: &GitTarget, providers: &Providers) -> Result<Target, Rejection>
             format!("GitProvider {provider} does not allow branch {branch}; add it to its spec.allowedBranches");
         return Err(Rejection { reason: "BranchNotAllowed", message });
     }
+    let foreign_edit_grace = duration::parse(&spec.foreign_edit_grace)
+        .map_err(|error| invalid(&format_args!("spec.foreignEditGrace: {error}")))?;
+    if foreign_edit_grace > LONGEST_GRACE {
+        return Err(invalid(&"spec.foreignEditGrace: it must be at most 24h"));
+    }
     let key =
         BranchKey { provider, provider_uid: Arc::clone(&repository.provider_uid), url: repository.url.clone(), branch };
-    Ok(Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder })
+    let target = Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder };
+    Ok((target, TargetPolicy { foreign_edit_grace }))
 }
 
 /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
@@ -105,7 +132,8 @@ mod tests {
     }
 
     fn reasons(targets: &[Arc<GitTarget>]) -> Vec<(String, &'static str)> {
-        let (usable, verdicts) = judge_all(targets, &mk_providers());
+        let Targets { usable, verdicts, policies } = judge_all(targets, &mk_providers());
+        assert!(usable.keys().eq(policies.keys()));
         assert_eq!(usable.len(), verdicts.values().filter(|verdict| verdict.is_ok()).count());
         let reason = |verdict: &Verdict| verdict.as_ref().map_or_else(|rejection| rejection.reason, |()| "Ready");
         verdicts.iter().map(|(name, verdict)| (name.name.to_string(), reason(verdict))).collect()
@@ -123,6 +151,9 @@ mod tests {
             (json!({"baseFolder": "../x"}), INVALID_CONFIGURATION),
             (json!({"baseFolder": "/x"}), INVALID_CONFIGURATION),
             (json!({"baseFolder": "x/.git"}), INVALID_CONFIGURATION),
+            (json!({"foreignEditGrace": "0s"}), "Ready"),
+            (json!({"foreignEditGrace": "soon"}), INVALID_CONFIGURATION),
+            (json!({"foreignEditGrace": "25h"}), INVALID_CONFIGURATION),
             (json!({"providerRef": {"name": "nobody"}}), "ProviderNotFound"),
             (json!({"providerRef": {"name": "broken"}}), "ProviderNotReady"),
             (json!({"providerRef": {"name": "main", "kind": "GitRepository"}}), INVALID_CONFIGURATION),

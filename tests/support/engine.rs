@@ -15,7 +15,7 @@ use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
-use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy};
+use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy, TargetSpec};
 use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
@@ -95,12 +95,16 @@ impl Engine {
     }
 
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
+        let folder = BaseFolder::new("base").unwrap();
+        let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300) };
         BranchSpec {
             key: self.key.clone(),
             credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
             committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
             push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
-            targets: [(target(), BaseFolder::new("base").unwrap())].into(),
+            poll_interval: Duration::from_secs(300),
+            revision: 0,
+            targets: [(target(), mirrored)].into(),
         }
     }
 

@@ -102,7 +102,7 @@ impl Worker {
             None => TargetState::Ready,
         };
         let status = |folder: &BaseFolder| TargetStatus { folder: folder.clone(), state: state(folder) };
-        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(folder))).collect();
+        let targets = self.spec.targets.iter().map(|(name, target)| (name.clone(), status(&target.folder))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 
