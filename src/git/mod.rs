@@ -13,6 +13,7 @@ pub mod clone;
 pub mod commit;
 pub mod credentials;
 pub mod fast_import;
+pub mod foreign;
 pub mod journal;
 pub mod mailbox;
 pub mod message;
