@@ -135,7 +135,8 @@ impl Operator {
         let evidence = Arc::new(Index::new(attribution::Limits::default()));
         let (registration, stop_webhook) = serve_webhook(&mut tasks, &arguments, &namespace, &evidence).await?;
         let (resync, resyncs) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync);
+        let (warnings_out, warnings) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync, warnings_out);
         let pool = Arc::new(pool);
         tasks.spawn("git", pool::run(Arc::new(worker_settings(&arguments, git, places, installation)), starts));
 
@@ -162,7 +163,7 @@ impl Operator {
             tasks.spawn("the watches", plane::run(plane, rules.clone(), resyncs)),
             tasks.spawn("discovery", endless(discovery)),
             tasks.spawn("the controllers", controllers::run(controllers)),
-            tasks.spawn("the events", endless(events::run(client.clone(), notices))),
+            tasks.spawn("the events", endless(events::run(client.clone(), notices, warnings))),
             tasks.spawn("the webhook's registration", endless(registration::run(client, registration, rules))),
         ];
         Ok(Self { tasks: tasks.0, producers, pool, stop_webhook })

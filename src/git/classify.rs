@@ -27,7 +27,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 43] = [
+const PATTERNS: [(&str, Class); 45] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -68,6 +68,8 @@ const PATTERNS: [(&str, Class); 43] = [
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
+    ("marked as read only", Class::Auth),
+    ("Could not read from remote repository", Class::Auth),
     (".lock': File exists", Class::Corrupt),
     ("is corrupt", Class::Corrupt),
     ("bad object", Class::Corrupt),

@@ -2,9 +2,10 @@
 
 use super::cli::{Git, GitError};
 use super::commit::{Commit, FileChange, Signature};
+use super::message;
 use super::tree::TreeIndex;
 use crate::resource::{Oid, RepoPath};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads the commits `base..main`, oldest first; all of `main` without a base. Those that `onto`, the remote's tip, has
@@ -12,11 +13,17 @@ use std::path::Path;
 ///
 /// # Errors
 /// When git fails, or answers in a form that is not understood.
-pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto: Oid) -> Result<Vec<Commit>, GitError> {
+pub async fn read(
+    git: &Git,
+    git_dir: &Path,
+    base: Option<Oid>,
+    main: Oid,
+    onto: Option<Oid>,
+) -> Result<Vec<Commit>, GitError> {
     let list = git.command(git_dir, "rev-list").flag("--reverse");
-    let mut list = list.operand(main.to_string()).operand(format!("^{onto}"));
-    if let Some(base) = base {
-        list = list.operand(format!("^{base}"));
+    let mut list = list.operand(main.to_string());
+    for known in [base, onto].into_iter().flatten() {
+        list = list.operand(format!("^{known}"));
     }
     let ids = list.run().await?.success()?.stdout;
     if ids.is_empty() {
@@ -47,11 +54,15 @@ pub async fn read(git: &Git, git_dir: &Path, base: Option<Oid>, main: Oid, onto:
 }
 
 /// The commits of `journal` as they are to stand on a tip that holds `tree`: without what the tip already has and without
-/// what would replace something foreign. Commits that have nothing left are dropped.
+/// what would replace something foreign. What a list brought, and no change of an object, does not touch `spared` paths,
+/// which somebody else has edited meanwhile. Commits that have nothing left are dropped.
 #[must_use]
-pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex) -> Vec<Commit> {
+pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex, spared: &BTreeSet<RepoPath>) -> Vec<Commit> {
     let mut rebased = Vec::new();
     for mut commit in journal {
+        if message::is_reconcile(&commit.message) {
+            commit.files.retain(|file| !spared.contains(file.path()));
+        }
         commit.files.retain(|file| match file {
             FileChange::Point(path, oid) => {
                 let differs = tree.get(path) != Some(*oid) && tree.obstacle(path).is_none();

@@ -64,6 +64,12 @@ impl Installation {
     }
 }
 
+/// Whether `message`, which is one of ours, is that of a complete list or a repair.
+#[must_use]
+pub fn is_reconcile(message: &str) -> bool {
+    message.lines().rev().take_while(|line| !line.is_empty()).any(|line| line == "X-ConfigButler-Operation: RECONCILE")
+}
+
 /// Who stands in the commit as its author, when that is proven.
 #[must_use]
 pub fn author(verdict: &Verdict) -> Option<(Identity, i64)> {

@@ -2,7 +2,7 @@
 
 use super::classify::Class;
 use super::cli::GitError;
-use super::clone::BranchClone;
+use super::clone::{BranchClone, RemoteTip};
 use super::push::PushOutcome;
 use super::spec::BasicAuth;
 use crate::resource::Oid;
@@ -22,8 +22,10 @@ pub enum RemoteResult {
     Stale(String),
     /// The server refuses the commits; its sentence.
     Rejected(String),
-    /// The branch's tip on the remote; `None` where it has no such branch.
-    Fetched(Option<Oid>),
+    /// Where the branch stands on the remote; everything up to there is here now.
+    Fetched(RemoteTip),
+    /// The remote would take a push.
+    Writable,
     /// It did not work.
     Failed {
         /// Why.
@@ -64,9 +66,15 @@ impl Remote {
     }
 }
 
-/// Pushes `tip`, up to which the journal has `commits` commits.
-pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.push(tip, auth.as_ref()).await {
+/// Pushes `tip`, up to which the journal on `base` has `commits` commits.
+pub async fn push(
+    clone: BranchClone,
+    tip: Oid,
+    base: Option<Oid>,
+    commits: usize,
+    auth: Option<BasicAuth>,
+) -> RemoteResult {
+    match clone.push(tip, base, auth.as_ref()).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
@@ -77,10 +85,18 @@ pub async fn push(clone: BranchClone, tip: Oid, commits: usize, auth: Option<Bas
     }
 }
 
-/// Fetches the branch.
-pub async fn fetch(clone: BranchClone, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.fetch(auth.as_ref()).await {
+/// Looks where the branch stands and fetches it, unless that is `known`.
+pub async fn fetch(clone: BranchClone, known: Option<Oid>, auth: Option<BasicAuth>) -> RemoteResult {
+    match clone.fetch(known, auth.as_ref()).await {
         Ok(tip) => RemoteResult::Fetched(tip),
+        Err(error) => RemoteResult::Failed { error, may_have_landed: false },
+    }
+}
+
+/// Finds out whether the remote would take a push, without pushing anything.
+pub async fn probe(clone: BranchClone, auth: Option<BasicAuth>) -> RemoteResult {
+    match clone.probe(auth.as_ref()).await {
+        Ok(()) => RemoteResult::Writable,
         Err(error) => RemoteResult::Failed { error, may_have_landed: false },
     }
 }

@@ -4,6 +4,7 @@
 
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
+use super::foreign::ForeignEdits;
 use super::mailbox::Message;
 use super::message::{self, Installation};
 use super::spec::{Identity, TargetSpec};
@@ -11,9 +12,9 @@ use super::tree::TreeIndex;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
+use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType};
 use crate::sanitize::Manifest;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,11 @@ pub struct Stage {
     blobs: Vec<Manifest>,
     blob_bytes: usize,
     dropped: Vec<(NamespacedName, ResourceId)>,
+    foreign: ForeignEdits,
+    /// What could not be written since something stood in the way.
+    blocked: BTreeSet<RepoPath>,
+    /// The types that each target's lists were of.
+    kinds: HashSet<(NamespacedName, Arc<ResourceType>)>,
 }
 
 /// An initial list while it arrives.
@@ -106,7 +112,31 @@ impl Stage {
             blobs: Vec::new(),
             blob_bytes: 0,
             dropped: Vec::new(),
+            foreign: ForeignEdits::default(),
+            blocked: BTreeSet::new(),
+            kinds: HashSet::new(),
         }
+    }
+
+    /// What others edited.
+    pub const fn foreign(&mut self) -> &mut ForeignEdits {
+        &mut self.foreign
+    }
+
+    /// The paths that could not be written and can be now.
+    pub fn take_unblocked(&mut self) -> Vec<RepoPath> {
+        let (still, free) =
+            std::mem::take(&mut self.blocked).into_iter().partition(|path| self.index.obstacle(path).is_some());
+        self.blocked = still;
+        BTreeSet::into_iter(free).collect()
+    }
+
+    /// Whether an object of a type of which `target` has had a list can have its file at `path`.
+    #[must_use]
+    pub fn is_manifest(&self, target: &NamespacedName, path: &RepoPath) -> bool {
+        let Some(TargetSpec { folder, .. }) = self.targets.get(target) else { return false };
+        let mut kinds = self.kinds.iter().filter(|(of, _)| of == target);
+        kinds.any(|(_, kind)| path.as_str().starts_with(&layout::folder_of(folder, kind, None)))
     }
 
     /// Takes over the targets and the committer. The index must be loaded anew when folders changed.
@@ -212,6 +242,7 @@ impl Stage {
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
                 if self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder) {
+                    self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
                     self.seeds.insert(scope, Seed::default());
                 }
             }
@@ -231,6 +262,7 @@ impl Stage {
         if !self.targets.get(&change.target).is_some_and(|target| target.folder.contains(&change.path)) {
             return;
         }
+        self.foreign.object_changed(&change.path);
         let present = self.index.get(&change.path);
         let (operation, file) = match &change.content {
             Content::Upsert(manifest) => {
@@ -306,7 +338,13 @@ impl Stage {
     /// Turns a complete list into one commit that writes what differs and removes `orphans`; none if there is nothing to do.
     pub fn finish(&mut self, sweep: Sweep, orphans: Vec<RepoPath>, now: Now) {
         let differs = |(path, oid): &(RepoPath, Oid)| self.index.get(path) != Some(*oid);
-        let writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
+        let mut writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
+        let mut orphans = orphans;
+        let folder = layout::folder_of(&sweep.scope.folder, &sweep.scope.kind, sweep.scope.namespace.as_deref());
+        let differing = writes.iter().map(|(path, _)| path).chain(&orphans);
+        let held = self.foreign.hold(&folder, differing, now.instant);
+        writes.retain(|(path, _)| !held.contains(path));
+        orphans.retain(|path| !held.contains(path));
         let (written, deleted) = (writes.len(), orphans.len());
         let files: Vec<FileChange> = writes
             .into_iter()
@@ -335,10 +373,11 @@ impl Stage {
         }
     }
 
-    fn is_blocked(&self, path: &RepoPath) -> bool {
+    fn is_blocked(&mut self, path: &RepoPath) -> bool {
         let obstacle = self.index.obstacle(path);
         if let Some(obstacle) = &obstacle {
             tracing::warn!(%path, %obstacle, "Not written: something that is not ours is in the way");
+            self.blocked.insert(path.clone());
         }
         obstacle.is_some()
     }

@@ -16,7 +16,7 @@ use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
 use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy, TargetSpec};
-use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
+use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState, Warning};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId, ResourceType,
@@ -61,19 +61,39 @@ pub(crate) struct Engine {
     task: JoinHandle<Result<(), pool::WorkerFailed>>,
     pub(crate) key: BranchKey,
     pub(crate) resyncs: mpsc::UnboundedReceiver<Resync>,
+    pub(crate) warnings: mpsc::UnboundedReceiver<Warning>,
 }
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        Self::start_as(work_dir, url, password, |_, _| {}).await
+    }
+
+    /// Starts with other settings or another spec than usual.
+    pub(crate) async fn start_as(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        adapt: impl FnOnce(&mut Installation, &mut BranchSpec),
+    ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync);
-        let installation = Installation {
+        let (warn, warnings) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync, warn);
+        let mut installation = Installation {
             cluster_uid: "cluster".into(),
             namespace: "reverser".into(),
             name: "release".into(),
             instance_id: "instance".into(),
         };
+        let key = BranchKey {
+            provider: NamespacedName::new("team", "provider"),
+            provider_uid: "uid".into(),
+            url: RepoUrl::parse(url, true).unwrap(),
+            branch: BranchName::new("main").unwrap(),
+        };
+        let mut spec = mk_spec(&key, password);
+        adapt(&mut installation, &mut spec);
         let settings = Settings {
             git: Git::find(true).await.unwrap(),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
@@ -83,29 +103,14 @@ impl Engine {
             push_ceiling: Duration::from_millis(100),
         };
         let task = tokio::spawn(pool::run(Arc::new(settings), starts));
-        let key = BranchKey {
-            provider: NamespacedName::new("team", "provider"),
-            provider_uid: "uid".into(),
-            url: RepoUrl::parse(url, true).unwrap(),
-            branch: BranchName::new("main").unwrap(),
-        };
-        let engine = Self { pool: Arc::new(pool), task, key, resyncs };
-        engine.pool.apply(vec![engine.spec(password)]);
+        let engine = Self { pool: Arc::new(pool), task, key, resyncs, warnings };
+        engine.pool.apply(vec![spec]);
         engine
     }
 
+    /// What is wanted of it unless told otherwise.
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
-        let folder = BaseFolder::new("base").unwrap();
-        let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300) };
-        BranchSpec {
-            key: self.key.clone(),
-            credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
-            committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
-            push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
-            poll_interval: Duration::from_secs(300),
-            revision: 0,
-            targets: [(target(), mirrored)].into(),
-        }
+        mk_spec(&self.key, password)
     }
 
     pub(crate) fn status(&self) -> BranchStatus {
@@ -131,6 +136,20 @@ impl Engine {
     pub(crate) async fn stop(self) {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
+    }
+}
+
+fn mk_spec(key: &BranchKey, password: &str) -> BranchSpec {
+    let folder = BaseFolder::new("base").unwrap();
+    let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300) };
+    BranchSpec {
+        key: key.clone(),
+        credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
+        committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
+        push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
+        poll_interval: Duration::from_secs(300),
+        revision: 0,
+        targets: [(target(), mirrored)].into(),
     }
 }
 

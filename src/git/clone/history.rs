@@ -12,7 +12,7 @@ const LOST: &str = "refs/reverser/lost/";
 /// So many of them are kept.
 const LOST_KEPT: usize = 10;
 /// So many commits are looked at where nothing else bounds the look.
-const LOOKED_AT: &str = "--max-count=200";
+const LOOKED_AT: usize = 200;
 /// How long looking through the history may take; one that touches our folders rarely is walked to its end.
 const WALK: Duration = Duration::from_secs(300);
 
@@ -65,7 +65,7 @@ impl BranchClone {
             .flag("--format=%x01%H%x02%P%x02%(trailers:key=X-ConfigButler-InstanceID,valueonly)%x02")
             .deadline(WALK);
         if known.is_empty() {
-            log = log.flag(LOOKED_AT);
+            log = log.value("--max-count", &LOOKED_AT.to_string());
         }
         let output = log.input(input.into_bytes()).run().await?.success()?;
         let shallow = self.directory.join("shallow");
@@ -100,12 +100,24 @@ impl BranchClone {
         let listed = listed.text();
         let mut kept: Vec<&str> = listed.lines().collect();
         kept.sort_unstable();
-        let name = format!("{LOST}{}", at.strftime("%Y%m%dT%H%M%S.%3fZ"));
+        let name = format!("{LOST}{}", at.strftime("%Y%m%dT%H%M%S%.3fZ"));
         let mut input = format!("update {name} {tip}\n");
         let surplus = (kept.len() + 1).saturating_sub(LOST_KEPT);
         kept.iter().take(surplus).for_each(|oldest| input.push_str(&format!("delete {oldest}\n")));
         self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success()?;
         Ok(name)
+    }
+
+    /// Makes `tip` the journal's tip on a branch of which the remote has nothing.
+    ///
+    /// # Errors
+    /// When git fails; nothing has changed then.
+    pub(super) async fn set_root(&self, tip: Oid) -> Result<(), GitError> {
+        let mut input = format!("update {} {tip}\n", self.key.branch.to_ref());
+        if self.base().await?.is_some() {
+            input.push_str(&format!("delete {BASE}\n"));
+        }
+        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success().map(drop)
     }
 
     /// Makes `tip` both the journal's tip and its base; `None` makes the branch one without commits. The journal is empty
@@ -158,7 +170,7 @@ fn parse(log: &[u8], instance: &str, ends_somewhere: bool) -> Option<History> {
             }
         }
     }
-    history.is_complete &= !ends_somewhere && commits < 200;
+    history.is_complete &= !ends_somewhere && commits < LOOKED_AT;
     Some(history)
 }
 

@@ -2,7 +2,12 @@
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
+mod history;
+mod probe;
 mod remote;
+
+pub use history::History;
+pub use remote::RemoteTip;
 
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
@@ -12,7 +17,7 @@ use super::places::Places;
 use super::spec::BasicAuth;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, BranchKey, Oid};
+use crate::resource::{BaseFolder, BranchKey, Oid, RepoPath};
 use crate::sanitize::Manifest;
 use sha2::Digest as _;
 use std::collections::BTreeSet;
@@ -260,12 +265,19 @@ impl BranchClone {
         self.command("fast-import").flag("--quiet").input(stream).run().await?.success().map(drop)
     }
 
-    /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; returns the new tip of the journal
-    /// and how many commits it has.
+    /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; with `None` the branch starts with
+    /// the journal. What lists want of `spared` paths is left out. Returns the new tip of the journal and how many
+    /// commits it has.
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
-    pub async fn replay(&self, base: Option<Oid>, tip: Option<Oid>, onto: Oid) -> Result<(Oid, usize), GitError> {
+    pub async fn replay(
+        &self,
+        base: Option<Oid>,
+        tip: Option<Oid>,
+        onto: Option<Oid>,
+        spared: &BTreeSet<RepoPath>,
+    ) -> Result<(Option<Oid>, usize), GitError> {
         let mut journal = match tip {
             Some(tip) => journal::read(&self.git, &self.directory, base, tip, onto).await?,
             None => Vec::new(),
@@ -275,13 +287,16 @@ impl BranchClone {
             // Not only the folders of today's targets: the journal may be older than they are.
             let tops: BTreeSet<BaseFolder> =
                 journal.iter().flat_map(|commit| &commit.files).map(|file| file.path().top()).collect();
-            journal = journal::rebase(journal, self.index(Some(onto), tops.iter()).await?);
+            journal = journal::rebase(journal, self.index(onto, tops.iter()).await?, spared);
         }
         if !journal.is_empty() {
-            let ids = self.import(REPLAY, Some(onto), &journal).await?;
-            new_tip = ids.last().copied().unwrap_or(onto);
+            new_tip = self.import(REPLAY, onto, &journal).await?.last().copied();
         }
-        self.set_refs(new_tip, Some(onto)).await?;
+        match (new_tip, onto) {
+            (Some(tip), Some(onto)) => self.set_refs(tip, Some(onto)).await?,
+            (Some(tip), None) => self.set_root(tip).await?,
+            (None, _) => self.restart(None).await?,
+        }
         if let Err(error) = self.command("update-ref").flag("-d").operand(REPLAY).run().await.and_then(Output::success)
         {
             tracing::debug!(%error, "A scratch ref stays");

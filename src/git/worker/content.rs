@@ -18,6 +18,7 @@ impl Worker {
             if let Some(sweep) = self.stage.take(message, now()) {
                 let orphans = self.orphans(&sweep).await;
                 self.stage.finish(sweep, orphans, now());
+                self.tell_lost();
             }
         }
         self.store_blobs(false).await;

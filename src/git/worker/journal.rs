@@ -1,7 +1,6 @@
 //! Making commits, and knowing what the branch holds.
 
 use super::Worker;
-use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
 use crate::resource::BaseFolder;
@@ -48,7 +47,7 @@ impl Worker {
         if let (None, Some(base)) = (tip, base) {
             // A branch that is gone while its base is there was lost, with whatever it had made.
             tracing::warn!(branch = %self.spec.key, base = %base.short(), "The branch was lost; it starts again from its base");
-            self.clone.set_refs(base, None).await?;
+            self.clone.set_refs(base, Some(base)).await?;
         }
         let tip = tip.or(base);
         let commits = match tip {
@@ -65,6 +64,7 @@ impl Worker {
         match self.clone.index(self.tip, self.stage.folders()).await {
             Ok(index) => {
                 self.stage.set_index(index);
+                self.ask_for_unblocked();
                 self.report_targets();
             }
             Err(error) => self.damaged(&error, "The branch cannot be read"),
@@ -85,9 +85,7 @@ impl Worker {
         }
         self.must_fetch = true;
         self.schedule.look(Instant::now());
-        for target in self.spec.targets.keys() {
-            self.channels.request(Resync::Target(target.clone()));
-        }
+        self.resync_all();
     }
 
     /// Tells which targets can be written; none before the remote was looked at, nor while something is damaged.

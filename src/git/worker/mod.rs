@@ -3,6 +3,8 @@
 //! Commits are made at once, whether or not the remote is up; one operation on the remote runs beside them.
 
 mod content;
+mod foreign;
+mod integrate;
 mod journal;
 mod outcome;
 
@@ -17,9 +19,10 @@ use super::remote::{self, Remote};
 use super::schedule::{self, PushSchedule};
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
-use super::status::{BranchStatus, RemoteFailure, RemoteState};
+use super::status::{BranchStatus, RemoteFailure, RemoteState, Warning};
 use crate::change::Resync;
 use crate::resource::Oid;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,6 +31,8 @@ use tokio::sync::{Notify, mpsc, watch};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long the first look at the remote may keep changes waiting: a remote that is down must not hold them up.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How long a proof that we may write holds.
+const PROOF: Duration = Duration::from_secs(60 * 60);
 /// How many messages are taken in before deadlines are looked at again.
 const AT_ONCE: usize = 256;
 
@@ -61,6 +66,8 @@ pub struct Channels {
     pub status_changed: Arc<Notify>,
     /// What it asks for.
     pub resync: mpsc::UnboundedSender<Resync>,
+    /// What people should hear of.
+    pub warnings: mpsc::UnboundedSender<Warning>,
 }
 
 impl Channels {
@@ -77,6 +84,12 @@ impl Channels {
 
     fn report_failure(&self, failure: RemoteFailure) {
         self.report(|status| status.remote = RemoteState::Failed(failure));
+    }
+
+    fn warn(&self, warning: Warning) {
+        if self.warnings.send(warning).is_err() {
+            tracing::debug!("Nobody publishes warnings: the program is leaving");
+        }
     }
 
     fn request(&self, resync: Resync) {
@@ -143,6 +156,13 @@ struct Worker {
     repair: Option<Instant>,
     repairs: u32,
     leaving: Option<Instant>,
+    /// Names this installation in its commits.
+    instance: String,
+    /// Whether we may write, as far as the last use of the remote tells, and when that has to be proven next.
+    is_writable: bool,
+    prove_at: Instant,
+    /// The revision of the spec at which the server refused the journal; `None` while it does not.
+    refused_at: Option<u64>,
 }
 
 impl Worker {
@@ -161,6 +181,10 @@ impl Worker {
             repair: None,
             repairs: 0,
             leaving: None,
+            instance: settings.installation.instance_id.clone(),
+            is_writable: false,
+            prove_at: Instant::now(),
+            refused_at: None,
             spec,
             channels,
             clone,
@@ -175,11 +199,12 @@ impl Worker {
         }
         if is_new {
             (self.first_look, self.must_fetch) = (None, false);
-            self.channels.report(|status| status.remote = RemoteState::Available);
+            self.schedule.looked(Instant::now());
         } else {
-            self.remote.start(remote::fetch(self.clone.clone(), self.spec.credentials.clone()));
+            self.remote.start(remote::fetch(self.clone.clone(), self.base, self.spec.credentials.clone()));
         }
         self.respec().await;
+        self.note_past(&BTreeMap::new()).await;
         self.report_journal();
     }
 
@@ -193,11 +218,16 @@ impl Worker {
 
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
-        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving];
+        let foreign_due = self.stage.foreign().due();
+        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving, foreign_due];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
-            Ok(()) = self.channels.spec.changed() => self.respec().await,
+            Ok(()) = self.channels.spec.changed() => {
+                let before = self.spec.targets.clone();
+                self.respec().await;
+                self.note_past(&before).await;
+            }
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
                 Some(messages) => self.take(messages).await,
                 None => self.leaving = Some(Instant::now() + DRAIN),
@@ -214,6 +244,10 @@ impl Worker {
         if is_due(self.repair) {
             self.repair().await;
         }
+        if is_due(self.stage.foreign().due()) {
+            self.ask_for_overdue();
+        }
+        self.replace_refused().await;
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal().await;
             self.use_remote_if_due();
@@ -222,8 +256,19 @@ impl Worker {
 
     /// When the remote is to be used next. Who leaves does not wait for company.
     fn remote_due(&self, now: Instant) -> Option<Instant> {
-        let due = self.schedule.due()?;
-        Some(if self.leaving.is_some() && !self.schedule.is_retrying() { now } else { due })
+        if self.repair.is_some() {
+            return None;
+        }
+        if self.leaving.is_some() && !self.schedule.is_retrying() {
+            return (self.schedule.queued() > 0).then_some(now);
+        }
+        let proof = Some(self.prove_at).filter(|_| self.may_prove());
+        self.schedule.due().into_iter().chain(proof).min()
+    }
+
+    /// After a failure the remote is looked at first.
+    const fn may_prove(&self) -> bool {
+        self.leaving.is_none() && !self.schedule.is_retrying()
     }
 
     fn use_remote_if_due(&mut self) {
@@ -232,12 +277,15 @@ impl Worker {
             return;
         }
         let (clone, auth) = (self.clone.clone(), self.spec.credentials.clone());
+        let is_proof_due = self.may_prove() && self.prove_at <= now && !self.must_fetch;
+        let is_push_due = self.leaving.is_some() || self.schedule.due().is_some_and(|due| due <= now);
         match self.tip {
-            Some(tip) if !self.must_fetch && self.schedule.queued() > 0 => {
+            Some(tip) if is_push_due && !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
-                self.remote.start(remote::push(clone, tip, self.schedule.queued(), auth));
+                self.remote.start(remote::push(clone, tip, self.base, self.schedule.queued(), auth));
             }
-            _ => self.remote.start(remote::fetch(clone, auth)),
+            _ if is_proof_due => self.remote.start(remote::probe(clone, auth)),
+            _ => self.remote.start(remote::fetch(clone, self.base, auth)),
         }
     }
 
@@ -246,6 +294,7 @@ impl Worker {
         self.seal().await;
         self.spec = self.channels.spec.borrow_and_update().clone();
         self.schedule.set_policy(self.spec.push, Instant::now());
+        self.schedule.set_poll(self.spec.poll_interval);
         self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
         self.reload().await;
     }
