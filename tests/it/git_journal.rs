@@ -51,6 +51,7 @@ async fn a_push_that_landed_below_somebody_elses_is_not_repeated() {
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
+    unpushed(&engine, 0).await;
     server.set_fault(Some(Fault::Down));
     mailbox.send(upsert("a", "2"));
     unpushed(&engine, 1).await;
@@ -134,6 +135,7 @@ async fn a_journal_that_another_replica_has_outrun_is_put_aside() {
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
+    unpushed(&engine, 0).await;
     server.set_fault(Some(Fault::Down));
     mailbox.send(upsert("a", "old"));
     unpushed(&engine, 1).await;

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod git_engine;
+mod git_foreign;
 mod git_journal;
 mod git_process;
 mod harness;

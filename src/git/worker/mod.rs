@@ -234,6 +234,7 @@ impl Worker {
             },
             () = sleep_until(wakes.into_iter().flatten().min()) => {}
         }
+        self.replace_refused().await;
         // A long batch must not put off a push that is due, nor the other way round.
         self.use_remote_if_due();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
@@ -247,7 +248,6 @@ impl Worker {
         if is_due(self.stage.foreign().due()) {
             self.ask_for_overdue();
         }
-        self.replace_refused().await;
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal().await;
             self.use_remote_if_due();
