@@ -4,10 +4,11 @@
 //! until the end. A root task that ends by itself makes the process exit with an error.
 
 use crate::attribution::{self, Index};
-use crate::cli::{RunArguments, SnapshotArguments};
+use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
-use crate::controllers::registration::{self, Endpoint};
-use crate::controllers::{self, Registration, events};
+use crate::commands::webhook_configuration::{self, Coverage};
+use crate::controllers::registration::{self, Ownership};
+use crate::controllers::{self, events};
 use crate::git::batch::BatchLimits;
 use crate::git::cli::Git;
 use crate::git::message::Installation;
@@ -15,10 +16,11 @@ use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
 use crate::git::spec::Identity;
 use crate::git::worker;
-use crate::rules::RuleSet;
+use crate::resource::{HostPattern, HostPolicy};
+use crate::rules::{Policy, RuleSet};
 use crate::telemetry::logging;
 use crate::watch::{discovery, plane};
-use crate::webhook;
+use crate::webhook::{self, Endpoint, Registration};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -62,6 +64,32 @@ pub fn snapshot(arguments: SnapshotArguments) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(snapshot::run(options))?)
+}
+
+/// Runs the one-shot command `webhook-configuration`.
+///
+/// # Errors
+/// When what is mirrored cannot be read, or nobody reads.
+pub fn webhook_configuration(arguments: WebhookConfigurationArguments) -> anyhow::Result<()> {
+    let WebhookConfigurationArguments { rules, name, namespace, service, url, service_account, ca_file } = arguments;
+    let read = |path: std::path::PathBuf| {
+        std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+    };
+    let registration = Registration {
+        configuration: name,
+        endpoint: url.map_or_else(|| service_endpoint(&namespace, &service), Endpoint::Url),
+        ca_bundle: ca_file.map(read).transpose()?,
+        service_account: (!service_account.is_empty())
+            .then(|| format!("system:serviceaccount:{namespace}:{service_account}")),
+    };
+    let coverage = match rules {
+        PrintedRules::Exact => Coverage::Exact,
+        PrintedRules::Broad => Coverage::Broad,
+        PrintedRules::Nothing => Coverage::Nothing,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut out = std::io::stdout().lock();
+    Ok(runtime.block_on(webhook_configuration::print(&registration, coverage, &mut out))?)
 }
 
 async fn supervise(arguments: RunArguments) -> anyhow::Result<()> {
@@ -150,21 +178,27 @@ impl Operator {
             evidence,
             filters_noise: !arguments.no_noise_filter,
         };
+        let ownership = match arguments.webhook_rules {
+            WebhookRules::Exact => Ownership::Operator,
+            WebhookRules::Broad => Ownership::Other,
+        };
+        let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone() };
+        let registration = registration::run(client.clone(), registration, ownership, inputs);
         let discovery = discovery::run(client.clone(), arguments.discovery_refresh, catalog_out);
         let controllers = controllers::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
-            allow_insecure: arguments.allow_insecure_transports,
+            policy: provider_policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
         let producers = vec![
-            tasks.spawn("the watches", plane::run(plane, rules.clone(), resyncs)),
+            tasks.spawn("the watches", plane::run(plane, rules, resyncs)),
             tasks.spawn("discovery", endless(discovery)),
             tasks.spawn("the controllers", controllers::run(controllers)),
-            tasks.spawn("the events", endless(events::run(client.clone(), notices, warnings))),
-            tasks.spawn("the webhook's registration", endless(registration::run(client, registration, rules))),
+            tasks.spawn("the events", endless(events::run(client, notices, warnings))),
+            tasks.spawn("the webhook's registration", endless(registration)),
         ];
         Ok(Self { tasks: tasks.0, producers, pool, stop_webhook })
     }
@@ -238,6 +272,19 @@ async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) ->
     Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
 }
 
+fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
+    let named = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !name.is_empty()).cloned().collect() };
+    let mut ambient = named(&arguments.ambient_credentials_namespaces);
+    ambient.push(namespace.to_owned());
+    Policy {
+        hosts: HostPolicy {
+            allow_insecure: arguments.allow_insecure_transports,
+            allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
+        },
+        ambient_namespaces: ambient.into_iter().collect(),
+    }
+}
+
 fn worker_settings(
     arguments: &RunArguments,
     git: Git,
@@ -257,8 +304,6 @@ fn worker_settings(
     }
 }
 
-/// The name of the operator's entry in the ValidatingWebhookConfiguration.
-const WEBHOOK: &str = "attribution.configbutler.ai";
 /// The port of the webhook's Service.
 const SERVICE_PORT: u16 = 443;
 
@@ -282,7 +327,8 @@ async fn serve_webhook(
     let serve = webhook::serve(listener, serving.tls, Arc::clone(evidence), webhook::Limits::default(), stopped);
     tasks.spawn("the webhook", endless(serve));
     let configuration = arguments.webhook_configuration.clone();
-    let registration = Registration { configuration, webhook: WEBHOOK.to_owned(), endpoint, ca_bundle: serving.ca_pem };
+    let ca_bundle = Some(serving.ca_pem);
+    let registration = Registration { configuration, endpoint, ca_bundle, service_account: None };
     Ok((registration, stop_webhook))
 }
 
@@ -296,9 +342,12 @@ fn webhook_endpoint(arguments: &RunArguments, namespace: &str) -> anyhow::Result
     }
     let name = &arguments.release_name;
     let names = ["svc", "svc.cluster.local"].map(|suffix| format!("{name}.{namespace}.{suffix}"));
+    Ok((service_endpoint(namespace, name), names.into()))
+}
+
+fn service_endpoint(namespace: &str, name: &str) -> Endpoint {
     let path = "/process-validating-webhook".to_owned();
-    let endpoint = Endpoint::Service { namespace: namespace.to_owned(), name: name.clone(), path, port: SERVICE_PORT };
-    Ok((endpoint, names.into()))
+    Endpoint::Service { namespace: namespace.to_owned(), name: name.to_owned(), path, port: SERVICE_PORT }
 }
 
 /// A task that has no way to fail, and no reason to end.

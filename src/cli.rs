@@ -1,6 +1,6 @@
 //! The command line: flags, environment names, defaults, units. Nothing is decided here.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -22,6 +22,61 @@ pub enum Command {
     Snapshot(SnapshotArguments),
     /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
+    /// Prints the ValidatingWebhookConfiguration, for `kubectl apply --server-side -f -`.
+    WebhookConfiguration(WebhookConfigurationArguments),
+}
+
+/// Which rules the API server is given for its calls of the webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WebhookRules {
+    /// Exactly what is mirrored, every version pinned; kept so by the operator.
+    Exact,
+    /// Everything, whether mirrored or not; the operator sets only caBundle. Objects that are submitted in another
+    /// version than the one that is watched have no exact author then.
+    Broad,
+}
+
+/// Which rules are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrintedRules {
+    /// What the rules in the cluster mirror at the moment: what the operator applies by itself.
+    Exact,
+    /// Everything, for an operator that runs with --webhook-rules=broad.
+    Broad,
+    /// Nothing: the object that the operator fills.
+    Nothing,
+}
+
+/// What the printed configuration is to say.
+#[derive(Debug, Args)]
+pub struct WebhookConfigurationArguments {
+    /// What it covers.
+    #[arg(long, value_enum, default_value_t = PrintedRules::Exact)]
+    pub rules: PrintedRules,
+
+    /// The configuration's name.
+    #[arg(long, default_value = "gitops-reverser")]
+    pub name: String,
+
+    /// The namespace of the operator and of its Service.
+    #[arg(long, default_value = "gitops-reverser")]
+    pub namespace: String,
+
+    /// The name of the Service.
+    #[arg(long, default_value = "gitops-reverser")]
+    pub service: String,
+
+    /// The URL of the webhook, instead of a Service.
+    #[arg(long, conflicts_with = "service")]
+    pub url: Option<String>,
+
+    /// The operator's service account, whose own writes are left out; an empty name leaves out nobody.
+    #[arg(long, default_value = "gitops-reverser")]
+    pub service_account: String,
+
+    /// A PEM file with the certificates that the webhook's own is checked against; by default the operator adds them.
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// What to write, and where to.
@@ -67,6 +122,16 @@ pub struct RunArguments {
     /// Permits http://, file:// and local addresses as repositories.
     #[arg(long, env = "GITOPS_REVERSER_ALLOW_INSECURE_TRANSPORTS")]
     pub allow_insecure_transports: bool,
+
+    /// The hosts that GitProviders may name, and the API of a GitHub App: globs such as github.com or *.example.com,
+    /// separated by commas; by default any.
+    #[arg(long, env = "GITOPS_REVERSER_ALLOWED_GIT_HOSTS", value_delimiter = ',')]
+    pub allowed_git_hosts: Vec<String>,
+
+    /// The namespaces, besides the operator's own, whose GitProviders without a Secret use the operator's own
+    /// credentials: agent socket, credential helpers, mounted gitconfig. Separated by commas.
+    #[arg(long, env = "GITOPS_REVERSER_AMBIENT_CREDENTIALS_NAMESPACES", value_delimiter = ',')]
+    pub ambient_credentials_namespaces: Vec<String>,
 
     /// A batch becomes commits when it has so many files.
     #[arg(long, env = "GITOPS_REVERSER_GIT_BATCH_MAX_FILES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
@@ -123,6 +188,11 @@ pub struct RunArguments {
     /// The ValidatingWebhookConfiguration that is kept equal to what is mirrored.
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CONFIGURATION", default_value = "gitops-reverser")]
     pub webhook_configuration: String,
+
+    /// Which calls the API server makes: exact, those that concern what is mirrored, kept up to date; or broad, where
+    /// the rules belong to whoever made the configuration, and the operator sets only its caBundle.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_RULES", value_enum, default_value_t = WebhookRules::Exact)]
+    pub webhook_rules: WebhookRules,
 
     /// What is logged: error, warn, info, debug or trace, or levels by module.
     #[arg(long, env = "GITOPS_REVERSER_LOG", default_value = "info")]

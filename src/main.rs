@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => app::run(*arguments),
         Command::Snapshot(arguments) => app::snapshot(arguments),
+        Command::WebhookConfiguration(arguments) => app::webhook_configuration(arguments),
         Command::Crds => commands::crds::print(&mut std::io::stdout().lock()).map_err(Into::into),
     };
     match result {

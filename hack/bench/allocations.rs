@@ -3,7 +3,7 @@
 mod objects;
 
 use allocation_counter::measure;
-use gitops_reverser::sanitize::{Document, content_hash, manifest, noise};
+use gitops_reverser::sanitize::{Document, fingerprint, manifest, noise};
 
 fn main() {
     println!("{:<32} {:<22} {:>12} {:>10} {:>12} {:>12}", "", "", "JSON bytes", "count", "bytes", "peak bytes");
@@ -22,7 +22,7 @@ fn main() {
             std::hint::black_box(noise(&document, &sample.kind));
         });
         report("content hash", &mut || {
-            std::hint::black_box(content_hash(&document));
+            std::hint::black_box(fingerprint(&document));
         });
     }
 }

@@ -25,12 +25,14 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GitProviderSpec {
-    /// Address of the repository, as in `https://git.example.com/team/cluster.git`. `http://` and `file://` need the
-    /// operator's flag `--allow-insecure-transports`. Cannot be changed.
+    /// Address of the repository, as in `https://git.example.com/team/cluster.git`,
+    /// `ssh://git@git.example.com/team/cluster.git` or `git@git.example.com:team/cluster.git`. `http://` and `file://`
+    /// need the operator's flag `--allow-insecure-transports`. Cannot be changed.
     #[schemars(length(min = 1, max = 2000))]
     #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^(https|http|file)://[^ ]+$')", "message": "must start with https:// and have no spaces"},
-        {"rule": "!self.matches('^[a-z]+://[^/]*@')", "message": "must not hold a user name or password: put both into the Secret of spec.secretRef"},
+        {"rule": "self.matches('^(https|ssh|http|file)://[^ ]+$') || self.matches('^[^/: ]+:[^/: ][^ ]*$') || self.matches('^[^/: ]+:/[^/ ][^ ]*$') || self.matches('^[^/: ]*[[][0-9a-fA-F:.]+[]]:[^: ]+$')", "message": "must be https://host/path, ssh://user@host/path or user@host:path, without spaces"},
+        {"rule": "!self.matches('^(https|http|file)://[^/]*@')", "message": "must not hold a user name or password: put both into the Secret of spec.secretRef"},
+        {"rule": "!self.matches('^ssh://[^/]*:[^/]*@')", "message": "must not hold a password: put a private key into the Secret of spec.secretRef"},
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitProvider"}
     ]))]
     pub url: String,

@@ -5,13 +5,11 @@
 //! because nothing joins it. Everything here is pure; time is a parameter.
 
 pub mod index;
-#[cfg(test)]
-mod model;
 pub mod record;
 pub mod resolve;
 pub mod verdict;
 
-pub use index::{Index, Limits};
-pub use record::{Record, User};
+pub use index::{Evictions, Index, Limits};
+pub use record::{Asked, Propagation, Record, Request, User, pod_key};
 pub use resolve::{ObservedEvent, Transition};
 pub use verdict::{Author, Tier, Verdict};

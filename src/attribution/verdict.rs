@@ -3,16 +3,20 @@
 use super::record::{Record, User};
 use std::sync::Arc;
 
-/// The largest number of candidates that an ambiguous verdict names.
+/// The largest number of users that a verdict without an author names.
 pub const MAX_CANDIDATES: usize = 8;
 
-/// How the author of a change was proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How the author of a change was proven. Ordered: the first is the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tier {
     /// One user's request had this base version and this very content.
     Exact,
-    /// One user's request had this base version; deletions carry no content.
+    /// One user's request had this base version; deletions and `/scale` carry no content.
     Version,
+    /// A list showed the object, so versions may have been missed; one user's request had this very content.
+    Relisted,
+    /// Only one user's request fits, and it does not pin the version or the content.
+    Inferred,
     /// The requests of two or more users fit.
     Ambiguous,
     /// No request fits, or requests that might fit were lost.
@@ -26,6 +30,8 @@ impl Tier {
         match self {
             Self::Exact => "exact",
             Self::Version => "version",
+            Self::Relisted => "relisted",
+            Self::Inferred => "inferred",
             Self::Ambiguous => "ambiguous",
             Self::None => "none",
         }
@@ -58,28 +64,33 @@ impl Verdict {
         Self { tier: Tier::None, author: None, candidates: Vec::new() }
     }
 
-    /// Judges the records that fit a change. `proof` is what a single user among them amounts to;
+    /// Judges the requests that fit a change, each with what it amounts to. Of one user's the strongest counts;
     /// `complete` says that no record that might fit was lost.
-    pub(super) fn among(records: &[Arc<Record>], proof: Tier, complete: bool) -> Self {
-        let mut names: Vec<&str> = records.iter().map(|record| record.user.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.len() > 1 {
-            let candidates = names.into_iter().take(MAX_CANDIDATES).map(str::to_owned).collect();
+    pub(super) fn among(fitting: &[(Arc<Record>, Tier)], complete: bool) -> Self {
+        let candidates = users(fitting);
+        if candidates.len() > 1 {
             return Self { tier: Tier::Ambiguous, author: None, candidates };
         }
-        match records.iter().max_by_key(|record| record.at) {
-            Some(last) if complete => Self {
-                tier: proof,
+        let strongest = fitting.iter().map(|(_, tier)| *tier).min();
+        let last = fitting.iter().filter(|(_, tier)| Some(*tier) == strongest).max_by_key(|(record, _)| record.at);
+        match last {
+            Some((record, tier)) if complete => Self {
+                tier: *tier,
                 author: Some(Author {
-                    user: last.user.clone(),
-                    at: last.at,
-                    field_manager: last.field_manager.clone(),
+                    user: record.user.clone(),
+                    at: record.at,
+                    field_manager: record.field_manager.clone(),
                 }),
                 candidates: Vec::new(),
             },
             _ => Self::none(),
         }
+    }
+
+    /// The same verdict on a change that may be of several versions: whoever made the last of them is not its author.
+    pub(super) fn merged(self) -> Self {
+        let candidates = self.author.into_iter().map(|author| author.user.name).chain(self.candidates).collect();
+        Self { tier: self.tier, author: None, candidates }
     }
 
     /// How firmly the author is known.
@@ -88,16 +99,25 @@ impl Verdict {
         self.tier
     }
 
-    /// The proven author; `None` when the tier is [`Tier::Ambiguous`] or [`Tier::None`].
+    /// The proven author; `None` when the tier is [`Tier::Ambiguous`] or [`Tier::None`], or when the change is one of
+    /// several versions at once.
     #[must_use]
     pub const fn author(&self) -> Option<&Author> {
         self.author.as_ref()
     }
 
-    /// The user names that fit when two or more do: sorted, distinct, at most [`MAX_CANDIDATES`];
-    /// otherwise empty.
+    /// The names of the users who had a part in it or may have, when there is no author: sorted, distinct, at most
+    /// [`MAX_CANDIDATES`]; otherwise empty.
     #[must_use]
     pub fn candidates(&self) -> &[String] {
         &self.candidates
     }
+}
+
+/// The distinct users, in order.
+fn users(fitting: &[(Arc<Record>, Tier)]) -> Vec<String> {
+    let mut names: Vec<&str> = fitting.iter().map(|(record, _)| record.user.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().take(MAX_CANDIDATES).map(str::to_owned).collect()
 }

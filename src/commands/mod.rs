@@ -2,3 +2,4 @@
 
 pub mod crds;
 pub mod snapshot;
+pub mod webhook_configuration;

@@ -1,7 +1,8 @@
 //! From usable targets to what git's workers are to do.
 
 use super::secret::SecretState;
-use crate::git::spec::{BranchSpec, Identity, PushPolicy, TargetSpec};
+use crate::git::credentials::Authentication;
+use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
 use crate::rules::{Compiled, Repository, Target};
@@ -33,11 +34,7 @@ pub fn specs(
         let key = &target.branch;
         let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
         let Some(policy) = compiled.policies.get(&target.name) else { continue };
-        let credentials = match secret_of(repository, &key.provider, secrets) {
-            None => None,
-            Some(SecretState::Found(credentials)) => Some(credentials.clone()),
-            Some(_) => continue,
-        };
+        let Ok(credentials) = credentials(repository, &key.provider, secrets) else { continue };
         let spec = specs.entry(key.clone()).or_insert_with(|| BranchSpec {
             key: key.clone(),
             credentials,
@@ -56,22 +53,49 @@ pub fn specs(
     specs.into_values().collect()
 }
 
-/// What is known of the Secret that `repository` wants; `None` where it wants none.
-#[must_use]
-pub fn secret_of<'a>(
+/// Why there are no credentials for a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle<'a> {
+    /// The Secret is being read.
+    Pending,
+    /// There is no such Secret.
+    Missing,
+    /// The API server refuses to show it: its words.
+    Unreadable(&'a str),
+    /// It does not open the repository: what is wrong.
+    Invalid(String),
+}
+
+/// What opens `repository`, the one of `provider`.
+///
+/// # Errors
+/// Why nothing does yet.
+pub fn credentials<'a>(
     repository: &Repository,
     provider: &NamespacedName,
     secrets: &'a BTreeMap<NamespacedName, SecretState>,
-) -> Option<&'a SecretState> {
-    let secret = repository.secret.as_ref()?;
-    Some(secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending))
+) -> Result<Credentials, Obstacle<'a>> {
+    let Some(secret) = repository.secret.as_ref() else {
+        let authentication = if repository.ambient { Authentication::Ambient } else { Authentication::None };
+        return Ok(Credentials { authentication, ..Credentials::default() });
+    };
+    match secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending) {
+        SecretState::Pending => Err(Obstacle::Pending),
+        SecretState::Missing => Err(Obstacle::Missing),
+        SecretState::Unreadable(error) => Err(Obstacle::Unreadable(error)),
+        SecretState::Invalid(problem) => Err(Obstacle::Invalid(problem.to_string())),
+        SecretState::Found(found) => match found.suits(repository.url.scheme()) {
+            Ok(()) => Ok(found.clone()),
+            Err(problem) => Err(Obstacle::Invalid(problem.to_owned())),
+        },
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::controllers::inputs::Snapshot;
-    use crate::git::spec::BasicAuth;
+    use crate::controllers::secret::InvalidSecret;
     use crate::git::status::TargetStatus;
     use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
@@ -106,7 +130,7 @@ pub(super) mod tests {
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
             catalog: &Catalog::default(),
-            allow_insecure: false,
+            policy: &rules::Policy::default(),
             ready: &HashSet::new(),
         })
     }
@@ -118,17 +142,17 @@ pub(super) mod tests {
     #[test]
     fn targets_of_one_branch_share_a_worker() {
         let mut snapshot = mk_snapshot();
-        let login = BasicAuth { username: "u".into(), password: "p".into() };
+        let login = Credentials::basic("u", "p");
         snapshot.secrets.insert(NamespacedName::new("ns", "login"), SecretState::Found(login.clone()));
         let mut specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
         specs.sort_by_key(|spec| spec.targets.len());
         let [closed, open] = specs.as_slice() else { panic!("{specs:?}") };
         assert_eq!(open.targets.values().map(|target| target.folder.to_string()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!((&open.credentials, &open.committer), (&None, &operator()));
+        assert_eq!((&open.credentials, &open.committer), (&Credentials::default(), &operator()));
         assert_eq!(open.push, PushPolicy { interval: Duration::from_secs(60), max_commits: 20 });
         assert!(open.targets.values().all(|target| target.foreign_edit_grace == Duration::from_secs(300)));
         assert_eq!((open.poll_interval, closed.poll_interval), (Duration::from_secs(300), Duration::from_secs(30)));
-        assert_eq!(closed.credentials, Some(login));
+        assert_eq!(closed.credentials, login);
         assert_eq!(closed.committer, Identity { name: "Bot".into(), email: "bot@example.com".into() });
         assert_eq!(closed.push, PushPolicy { interval: Duration::from_secs(5), max_commits: 7 });
         assert_eq!(&*closed.key.provider_uid, "closed");
@@ -140,7 +164,7 @@ pub(super) mod tests {
         let states = [
             SecretState::Pending,
             SecretState::Missing,
-            SecretState::Invalid("x"),
+            SecretState::Invalid(InvalidSecret::Empty),
             SecretState::Unreadable("x".into()),
         ];
         for state in states {

@@ -4,7 +4,7 @@ use super::outcome::{Kind, ObjectKey};
 use super::secret::{SecretState, SecretWatches};
 use super::status::{Observed, Reported};
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, RuleStatus, TargetStatus, WatchRule};
-use crate::resource::NamespacedName;
+use crate::resource::{HostPolicy, NamespacedName};
 use futures::FutureExt as _;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use kube::core::DeserializeGuard;
@@ -54,9 +54,9 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
-    /// Begins to watch the four kinds in all namespaces.
+    /// Begins to watch the four kinds in all namespaces. `hosts` says where the app of a Secret may get its tokens.
     #[must_use]
-    pub fn watch(client: &Client) -> Self {
+    pub fn watch(client: &Client, hosts: HostPolicy) -> Self {
         let mut changes = SelectAll::new();
         Self {
             providers: watch_kind(client, &mut changes),
@@ -64,7 +64,7 @@ impl Inputs {
             watch_rules: watch_kind(client, &mut changes),
             cluster_watch_rules: watch_kind(client, &mut changes),
             changes,
-            secrets: SecretWatches::new(client.clone()),
+            secrets: SecretWatches::new(client.clone(), hosts),
         }
     }
 

@@ -20,4 +20,3 @@ pub mod secret;
 pub mod status;
 
 pub use reconcile::{Context, Error, run};
-pub use registration::Registration;

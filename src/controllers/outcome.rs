@@ -1,6 +1,6 @@
 //! The one place that derives conditions.
 
-use super::branches::secret_of;
+use super::branches::{Obstacle, credentials};
 use super::inputs::Snapshot;
 use super::secret::SecretState;
 use crate::git::status::{BranchStatus, RemoteState, TargetState};
@@ -128,19 +128,19 @@ fn provider(
         (Ok(()), Some(repository)) => repository,
     };
     let secret = format!("Secret {}/{}", name.namespace, repository.secret.as_deref().unwrap_or_default());
-    match secret_of(repository, name, secrets) {
-        None | Some(SecretState::Found(_)) => Ready::yes("targets can use the repository"),
-        Some(SecretState::Pending) => Ready::wait(format!("{secret} is being read")),
-        Some(SecretState::Missing) => Ready::no(
+    match credentials(repository, name, secrets) {
+        Ok(_) => Ready::yes("targets can use the repository"),
+        Err(Obstacle::Pending) => Ready::wait(format!("{secret} is being read")),
+        Err(Obstacle::Missing) => Ready::no(
             "SecretNotFound",
-            format!("{secret} does not exist; create it with the keys username and password"),
+            format!("{secret} does not exist; create it, as with the keys username and password"),
         ),
-        Some(SecretState::Unreadable(error)) => {
+        Err(Obstacle::Unreadable(error)) => {
             let message = format!("{secret} cannot be read; allow the operator to list and watch it: {error}");
             Ready::no("SecretNotFound", message)
         }
-        Some(SecretState::Invalid(problem)) => {
-            Ready::no("InvalidSecret", format!("{secret} holds no credentials: {problem}; correct it"))
+        Err(Obstacle::Invalid(problem)) => {
+            Ready::no("InvalidSecret", format!("{secret} does not open the repository: {problem}; correct it"))
         }
     }
 }
@@ -186,7 +186,8 @@ fn rule(verdict: &Verdict) -> Ready {
 mod tests {
     use super::super::branches::tests::{mk, mk_compiled, mk_snapshot};
     use super::*;
-    use crate::git::spec::BasicAuth;
+    use crate::controllers::secret::InvalidSecret;
+    use crate::git::spec::Credentials;
     use crate::git::status::RemoteFailure;
     use crate::git::status::TargetStatus;
     use crate::resource::Oid;
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_provider_is_ready_with_its_credentials() {
-        let found = SecretState::Found(BasicAuth { username: "u".into(), password: "hunter2".into() });
+        let found = SecretState::Found(Credentials::basic("u", "hunter2"));
         let table: [(SecretState, Said, Said, &str); 5] = [
             (found, ("True", "Ready"), ("Unknown", "Validating"), ""),
             (SecretState::Pending, ("Unknown", "Validating"), ("Unknown", "Validating"), "Secret ns/login"),
@@ -216,7 +217,7 @@ mod tests {
                 SecretState::Missing,
                 ("False", "SecretNotFound"),
                 ("False", "ProviderNotReady"),
-                "create it with the keys",
+                "create it, as with the keys",
             ),
             (
                 SecretState::Unreadable("403".into()),
@@ -224,7 +225,12 @@ mod tests {
                 ("False", "ProviderNotReady"),
                 "allow the operator",
             ),
-            (SecretState::Invalid("it is odd"), ("False", "InvalidSecret"), ("False", "ProviderNotReady"), "it is odd"),
+            (
+                SecretState::Invalid(InvalidSecret::NoUsername),
+                ("False", "InvalidSecret"),
+                ("False", "ProviderNotReady"),
+                "no key username",
+            ),
         ];
         for (state, provider, target, part) in table {
             let mut snapshot = mk_snapshot();

@@ -7,7 +7,7 @@ use super::revision;
 use super::status::Writer;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
-use crate::rules::{self, Catalog, RuleSet, compile};
+use crate::rules::{self, Catalog, Policy, RuleSet, compile};
 use kube::Client;
 use std::fmt;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Context {
     pub rules: watch::Sender<Arc<RuleSet>>,
     /// Who commits where a provider does not say.
     pub committer: Identity,
-    /// Whether `http://`, `file://` and local addresses may be used.
-    pub allow_insecure: bool,
+    /// What providers may do.
+    pub policy: Policy,
 }
 
 impl fmt::Debug for Context {
@@ -56,8 +56,8 @@ pub enum Error {
 /// # Errors
 /// When an input has ended for good.
 pub async fn run(context: Context) -> Result<(), Error> {
-    let Context { client, pool, mut catalog, rules, committer, allow_insecure } = context;
-    let mut inputs = Inputs::watch(&client);
+    let Context { client, pool, mut catalog, rules, committer, policy } = context;
+    let mut inputs = Inputs::watch(&client, policy.hosts.clone());
     let mut writer = Writer::new(client);
     while !inputs.complete() {
         inputs.changed().await;
@@ -74,7 +74,7 @@ pub async fn run(context: Context) -> Result<(), Error> {
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
             catalog: &served,
-            allow_insecure,
+            policy: &policy,
             ready: &ready,
         });
         let mut specs = branches::specs(&compiled, &snapshot.secrets, &committer);

@@ -1,83 +1,193 @@
-//! Keeps the operator's entry in a ValidatingWebhookConfiguration equal to what is mirrored.
-//!
-//! Every type is pinned to the version that is watched: then the API server shows each object to the webhook as it
-//! shows it to the watch, and both come to the same content hash. A wildcard would undo that.
+//! Keeps the operator's entry in a ValidatingWebhookConfiguration equal to what is mirrored, also when somebody else
+//! edits or deletes it.
 
-use crate::resource::ResourceType;
-use crate::rules::RuleSet;
+use crate::rules::{Catalog, RuleSet};
 use crate::sanitize::FIELD_MANAGER;
+use crate::webhook::configuration::{self, Registration};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use base64::Engine as _;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The least time between an application and the next one for an edit of somebody else, who may insist.
+const SPACING: Duration = Duration::from_secs(1);
 
-/// What to register.
+/// Whose the rules are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// The operator's: they cover exactly what is mirrored.
+    Operator,
+    /// Somebody else's: the operator sets only the authority that vouches for its certificate.
+    Other,
+}
+
+/// What the entry depends on.
 #[derive(Clone, Debug)]
-pub struct Registration {
-    /// Name of the ValidatingWebhookConfiguration.
-    pub configuration: String,
-    /// Name of the entry in it, such as `attribution.configbutler.ai`.
-    pub webhook: String,
-    /// Where the API server finds the webhook.
-    pub endpoint: Endpoint,
-    /// The certificates, as PEM, that the webhook's own is checked against.
-    pub ca_bundle: String,
+pub struct Inputs {
+    /// What is mirrored. Nothing is registered before the first set that is sent after [`run`] was called.
+    pub rules: watch::Receiver<Arc<RuleSet>>,
+    /// What the API server serves.
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
 }
 
-/// Where the API server finds the webhook.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// At an `https://` address.
-    Url(String),
-    /// Behind a Service.
-    Service {
-        /// Namespace of the Service.
-        namespace: String,
-        /// Name of the Service.
-        name: String,
-        /// Path of the request.
-        path: String,
-        /// Port of the Service.
-        port: u16,
-    },
-}
-
-/// Applies the entry for each new set of rules, the first of them the one that is sent after this was called. Ends
-/// when no more can come.
-pub async fn run(client: Client, settings: Registration, mut rules: watch::Receiver<Arc<RuleSet>>) {
-    let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let mut applied: Option<Value> = None;
-    let mut retry: Option<ExponentialBackoff> = None;
-    while retry.is_some() || rules.changed().await.is_ok() {
-        let wanted = configuration(&settings, &rules.borrow_and_update());
-        if applied.as_ref() == Some(&wanted) {
-            retry = None;
-            continue;
-        }
-        let patch = Patch::Apply(&wanted);
-        let request = api.patch(&settings.configuration, &parameters, &patch);
-        match tokio::time::timeout(DEADLINE, request).await {
-            Ok(Ok(configuration)) => {
-                let webhooks = configuration.webhooks.iter().flatten().count();
-                tracing::info!(configuration = configuration.name_any(), webhooks, "Registered for admission");
-                (applied, retry) = (Some(wanted), None);
+/// Applies the entry when what it depends on has changed, or somebody else has changed it. Ends when no more rules can
+/// come.
+pub async fn run(client: Client, mut registration: Registration, ownership: Ownership, inputs: Inputs) {
+    registration.service_account = own_service_account(&client).await;
+    let Inputs { mut rules, mut catalog } = inputs;
+    let mut edits = std::pin::pin!(versions(client.clone(), &registration.configuration));
+    let mut entry = Entry::new(client, registration.configuration.clone());
+    let mut begun = false;
+    loop {
+        tokio::select! {
+            changed = rules.changed() => match changed {
+                Ok(()) => begun = true,
+                Err(_) => return,
+            },
+            changed = catalog.changed(), if begun => if changed.is_err() { return },
+            Some(version) = edits.next() => {
+                entry.seen(version.as_deref());
                 continue;
             }
-            Ok(Err(error)) => tracing::warn!(%error, "Registering for admission failed"),
+            () = entry.due() => {
+                entry.apply().await;
+                continue;
+            }
+        }
+        let wanted = match ownership {
+            Ownership::Operator => {
+                let served = catalog.borrow_and_update().clone().unwrap_or_default();
+                let rules = configuration::exact_rules(&rules.borrow_and_update(), &served);
+                configuration::configuration(&registration, &rules)
+            }
+            Ownership::Other => configuration::authority(&registration),
+        };
+        if begun {
+            entry.want(wanted);
+        }
+    }
+}
+
+/// The user name of the account that the operator runs under, when that is a service account.
+async fn own_service_account(client: &Client) -> Option<String> {
+    let api: Api<SelfSubjectReview> = Api::all(client.clone());
+    let (parameters, question) = (PostParams::default(), SelfSubjectReview::default());
+    let username = match tokio::time::timeout(DEADLINE, api.create(&parameters, &question)).await {
+        Ok(Ok(review)) => review.status?.user_info?.username?,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "Own user name is not known: admission of own writes is asked for too");
+            return None;
+        }
+        Err(_) => return None,
+    };
+    username.starts_with("system:serviceaccount:").then_some(username)
+}
+
+/// The resourceVersion of the configuration each time that it is seen; `None` when it is missing.
+fn versions(client: Client, name: &str) -> impl Stream<Item = Option<String>> + use<> {
+    let api: Api<PartialObjectMeta<ValidatingWebhookConfiguration>> = Api::all(client);
+    let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut listed = false;
+    watcher(api, by_name).default_backoff().filter_map(move |event| {
+        let version = |object: PartialObjectMeta<ValidatingWebhookConfiguration>| Some(object.resource_version());
+        let seen = match event {
+            Ok(watcher::Event::Init) => {
+                listed = false;
+                None
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listed = true;
+                version(object)
+            }
+            Ok(watcher::Event::InitDone) => (!listed).then_some(None),
+            Ok(watcher::Event::Apply(object)) => version(object),
+            Ok(watcher::Event::Delete(_)) => Some(None),
+            Err(error) => {
+                tracing::warn!(%error, "Watching the webhook's registration failed");
+                None
+            }
+        };
+        std::future::ready(seen)
+    })
+}
+
+/// The entry in the API server, and what it should be.
+struct Entry {
+    api: Api<ValidatingWebhookConfiguration>,
+    name: String,
+    wanted: Option<Value>,
+    /// What was applied last, with the resourceVersion that it led to.
+    applied: Option<(Value, Option<String>)>,
+    /// When that was.
+    at: Option<Instant>,
+    /// When to apply.
+    due: Option<Instant>,
+    retry: Option<ExponentialBackoff>,
+}
+
+impl Entry {
+    fn new(client: Client, name: String) -> Self {
+        Self { api: Api::all(client), name, wanted: None, applied: None, at: None, due: None, retry: None }
+    }
+
+    /// Takes in what the entry should be.
+    fn want(&mut self, wanted: Value) {
+        if self.applied.as_ref().is_none_or(|(applied, _)| *applied != wanted) {
+            self.due = Some(Instant::now());
+        }
+        self.wanted = Some(wanted);
+    }
+
+    /// Takes in the resourceVersion that the configuration has now; `None`: it is missing.
+    fn seen(&mut self, version: Option<&str>) {
+        let is_ours =
+            self.applied.as_ref().is_some_and(|(_, applied)| applied.is_some() && applied.as_deref() == version);
+        if self.wanted.is_none() || is_ours {
+            return;
+        }
+        let next = self.at.map_or_else(Instant::now, |at| at + SPACING);
+        self.due = Some(self.due.map_or(next, |due| due.min(next)));
+    }
+
+    /// Returns when the entry is to be applied.
+    async fn due(&self) {
+        match self.due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn apply(&mut self) {
+        let Some(wanted) = self.wanted.clone() else { return };
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&wanted);
+        let request = self.api.patch(&self.name, &parameters, &patch);
+        let answer = tokio::time::timeout(DEADLINE, request).await;
+        self.at = Some(Instant::now());
+        match answer {
+            Ok(Ok(configuration)) => {
+                let webhooks = configuration.webhooks.iter().flatten().count();
+                tracing::info!(configuration = self.name, webhooks, "Registered for admission");
+                self.applied = Some((wanted, configuration.resource_version()));
+                (self.due, self.retry) = (None, None);
+                return;
+            }
+            Ok(Err(error)) => tracing::warn!(configuration = self.name, %error, "Registering for admission failed"),
             Err(_) => tracing::warn!(seconds = DEADLINE.as_secs(), "The API server did not answer a registration"),
         }
-        let wait = retry.get_or_insert_with(backoff).next().unwrap_or_default();
-        tokio::time::sleep(wait).await;
+        let wait = self.retry.get_or_insert_with(backoff).next().unwrap_or_default();
+        self.due = self.at.map(|at| at + wait);
     }
 }
 
@@ -88,125 +198,4 @@ fn backoff() -> ExponentialBackoff {
         .without_max_times()
         .with_jitter()
         .build()
-}
-
-fn configuration(settings: &Registration, rules: &RuleSet) -> Value {
-    let watched = admission_rules(rules.selected().map(AsRef::as_ref));
-    let webhooks = if watched.is_empty() { json!([]) } else { json!([entry(settings, &watched)]) };
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": settings.configuration},
-        "webhooks": webhooks,
-    })
-}
-
-fn entry(settings: &Registration, rules: &[Value]) -> Value {
-    let mut client = match &settings.endpoint {
-        Endpoint::Url(url) => json!({"url": url}),
-        Endpoint::Service { namespace, name, path, port } => {
-            json!({"service": {"namespace": namespace, "name": name, "path": path, "port": port}})
-        }
-    };
-    client["caBundle"] = json!(base64::prelude::BASE64_STANDARD.encode(&settings.ca_bundle));
-    json!({
-        "name": settings.webhook,
-        "clientConfig": client,
-        "rules": rules,
-        "matchPolicy": "Equivalent",
-        "failurePolicy": "Ignore",
-        "sideEffects": "None",
-        "timeoutSeconds": 1,
-        "admissionReviewVersions": ["v1"],
-        "matchConditions": [
-            {"name": "no-dry-run", "expression": "!has(request.dryRun) || !request.dryRun"},
-            {"name": "no-no-op", "expression": "request.operation != 'UPDATE' || object != oldObject"},
-        ],
-    })
-}
-
-/// One rule a group, version and scope.
-fn admission_rules<'a>(kinds: impl Iterator<Item = &'a ResourceType>) -> Vec<Value> {
-    let mut resources: BTreeMap<(&str, &str, bool), Vec<&str>> = BTreeMap::new();
-    for kind in kinds {
-        resources.entry((&kind.group, &kind.version, kind.namespaced)).or_default().push(&kind.resource);
-    }
-    let rules = resources.into_iter().map(|((group, version, namespaced), resources)| {
-        json!({
-            "apiGroups": [group],
-            "apiVersions": [version],
-            "resources": resources,
-            "operations": ["CREATE", "UPDATE", "DELETE"],
-            "scope": if namespaced { "Namespaced" } else { "Cluster" },
-        })
-    });
-    rules.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mk_kind(group: &str, version: &str, resource: &str, namespaced: bool) -> ResourceType {
-        ResourceType {
-            group: group.into(),
-            version: version.into(),
-            resource: resource.into(),
-            kind: "Any".into(),
-            namespaced,
-        }
-    }
-
-    fn mk_settings(endpoint: Endpoint) -> Registration {
-        Registration {
-            configuration: "reverser".into(),
-            webhook: "a.example.com".into(),
-            endpoint,
-            ca_bundle: "PEM".into(),
-        }
-    }
-
-    #[test]
-    fn every_type_is_pinned_and_nothing_is_a_wildcard() {
-        let kinds = [
-            mk_kind("", "v1", "configmaps", true),
-            mk_kind("", "v1", "secrets", true),
-            mk_kind("", "v1", "namespaces", false),
-            mk_kind("apps", "v1", "deployments", true),
-            mk_kind("example.com", "v2", "widgets", true),
-        ];
-        let rules = admission_rules(kinds.iter());
-        let lines: Vec<_> = rules
-            .iter()
-            .map(|rule| {
-                format!("{} {} {} {}", rule["apiGroups"], rule["apiVersions"], rule["resources"], rule["scope"])
-            })
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                r#"[""] ["v1"] ["namespaces"] "Cluster""#,
-                r#"[""] ["v1"] ["configmaps","secrets"] "Namespaced""#,
-                r#"["apps"] ["v1"] ["deployments"] "Namespaced""#,
-                r#"["example.com"] ["v2"] ["widgets"] "Namespaced""#,
-            ]
-        );
-    }
-
-    #[test]
-    fn nothing_mirrored_means_nothing_called() {
-        let settings = mk_settings(Endpoint::Url("https://127.0.0.1:1/x".into()));
-        assert_eq!(configuration(&settings, &RuleSet::default())["webhooks"], json!([]));
-    }
-
-    #[test]
-    fn the_webhook_can_never_block_a_request() {
-        let endpoint = Endpoint::Service { namespace: "ns".into(), name: "svc".into(), path: "/x".into(), port: 443 };
-        let entry = entry(&mk_settings(endpoint), &[json!({})]);
-        assert_eq!(entry["failurePolicy"], "Ignore");
-        assert_eq!(entry["timeoutSeconds"], 1);
-        assert_eq!(entry["sideEffects"], "None");
-        assert_eq!(entry["clientConfig"]["service"]["port"], 443);
-        assert_eq!(entry["clientConfig"]["caBundle"], "UEVN");
-    }
 }

@@ -3,7 +3,7 @@
 //! Exit codes and porcelain reasons are looked at first (see [`super::push`]); the text is the last resort. The
 //! patterns are what the real git writes with `LC_ALL=C`.
 
-use super::cli::GitError;
+use super::cli::{GitError, Output};
 use super::status::RemoteFailure;
 
 /// The class of a failure decides how it is retried.
@@ -82,8 +82,15 @@ impl Class {
         match error {
             GitError::Timeout { .. } => Self::Transient,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            GitError::Access { source, .. } => source.class(),
             _ => Self::Bug,
         }
+    }
+
+    /// The class of what a command left; `None` when it worked.
+    #[must_use]
+    pub fn of_output(output: &Output) -> Option<Self> {
+        (output.code != 0).then(|| Self::of_diagnosis(&output.stderr))
     }
 
     fn of_diagnosis(diagnosis: &str) -> Self {

@@ -4,7 +4,7 @@ use super::classify::Class;
 use super::cli::GitError;
 use super::clone::{BranchClone, RemoteTip};
 use super::push::PushOutcome;
-use super::spec::BasicAuth;
+use super::spec::Credentials;
 use crate::resource::Oid;
 use std::pin::Pin;
 
@@ -72,9 +72,9 @@ pub async fn push(
     tip: Oid,
     base: Option<Oid>,
     commits: usize,
-    auth: Option<BasicAuth>,
+    credentials: Credentials,
 ) -> RemoteResult {
-    match clone.push(tip, base, auth.as_ref()).await {
+    match clone.push(tip, base, &credentials).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
@@ -86,16 +86,16 @@ pub async fn push(
 }
 
 /// Looks where the branch stands and fetches it, unless that is `known`.
-pub async fn fetch(clone: BranchClone, known: Option<Oid>, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.fetch(known, auth.as_ref()).await {
+pub async fn fetch(clone: BranchClone, known: Option<Oid>, credentials: Credentials) -> RemoteResult {
+    match clone.fetch(known, &credentials).await {
         Ok(tip) => RemoteResult::Fetched(tip),
         Err(error) => RemoteResult::Failed { error, may_have_landed: false },
     }
 }
 
 /// Finds out whether the remote would take a push, without pushing anything.
-pub async fn probe(clone: BranchClone, auth: Option<BasicAuth>) -> RemoteResult {
-    match clone.probe(auth.as_ref()).await {
+pub async fn probe(clone: BranchClone, credentials: Credentials) -> RemoteResult {
+    match clone.probe(&credentials).await {
         Ok(()) => RemoteResult::Writable,
         Err(error) => RemoteResult::Failed { error, may_have_landed: false },
     }

@@ -1,8 +1,8 @@
 //! What the controllers want of a branch's worker.
 
+pub use super::credentials::Credentials;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// The desired state of one branch's worker. Equal specs change nothing.
@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct BranchSpec {
     /// Which branch, through which provider.
     pub key: BranchKey,
-    /// How to authenticate; `None`: not at all.
-    pub credentials: Option<BasicAuth>,
+    /// How to open the repository.
+    pub credentials: Credentials,
     /// Who commits.
     pub committer: Identity,
     /// When to push.
@@ -50,19 +50,4 @@ pub struct PushPolicy {
     pub interval: Duration,
     /// Push when so many commits wait.
     pub max_commits: usize,
-}
-
-/// Username and password for HTTP. Never shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BasicAuth {
-    /// User name.
-    pub username: String,
-    /// Password or token.
-    pub password: String,
-}
-
-impl fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BasicAuth(redacted)")
-    }
 }

@@ -1,5 +1,6 @@
 //! Branch names and the patterns that admit them.
 
+use super::glob;
 use std::fmt;
 
 /// A branch name that `git check-ref-format --branch` accepts, without `refs/heads/`.
@@ -81,18 +82,7 @@ impl BranchPattern {
     /// Whether `branch` is admitted.
     #[must_use]
     pub fn admits(&self, branch: &BranchName) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|prefix| branch.as_str().strip_prefix(prefix)) else {
-            return false;
-        };
-        let Some(suffix) = parts.next_back() else { return rest.is_empty() };
-        for part in parts {
-            match rest.find(part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        rest.ends_with(suffix)
+        glob::matches(&self.0, branch.as_str())
     }
 }
 

@@ -4,7 +4,9 @@
 //! mixed up, and so that nothing unchecked reaches a git command line or a tree.
 
 pub mod branch;
+pub mod glob;
 pub mod hash;
+pub mod hosts;
 pub mod id;
 pub mod layout;
 pub mod oid;
@@ -14,7 +16,8 @@ pub mod target;
 pub mod url;
 
 pub use branch::{BranchName, BranchPattern};
-pub use hash::ContentHash;
+pub use hash::{ContentHash, Fingerprint};
+pub use hosts::{HostPattern, HostPolicy};
 pub use id::{ObjectName, ResourceId, ResourceType};
 pub use oid::Oid;
 pub use operation::{Operation, Operations};

@@ -4,11 +4,13 @@ use crate::resource::ResourceType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The types that can be listed and watched, with all their served versions. Holds no subresources.
+/// The types that can be listed and watched, with all their served versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// By (resource, group); the versions of each in the server's order of preference.
     types: BTreeMap<(String, String), Vec<Arc<ResourceType>>>,
+    /// Of the types that have any.
+    subresources: BTreeMap<ResourceType, Vec<String>>,
 }
 
 impl Catalog {
@@ -23,6 +25,19 @@ impl Catalog {
             }
         }
         catalog
+    }
+
+    /// The catalog, which then knows the `subresources` of some of its types.
+    #[must_use]
+    pub fn with_subresources(mut self, subresources: impl IntoIterator<Item = (ResourceType, Vec<String>)>) -> Self {
+        self.subresources = subresources.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+        self
+    }
+
+    /// The subresources of `kind` through which its objects can be changed, such as `scale`, in order.
+    #[must_use]
+    pub fn subresources(&self, kind: &ResourceType) -> &[String] {
+        self.subresources.get(kind).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Every resource with its versions, the preferred one first.

@@ -1,7 +1,7 @@
 //! All custom resources in, a [`RuleSet`] and a verdict for each of them out.
 
 use super::catalog::Catalog;
-use super::provider::{self, Repository};
+use super::provider::{self, Policy, Repository};
 use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
 use super::target::{self, TargetPolicy, Targets};
@@ -30,8 +30,8 @@ pub struct Inputs<'a> {
     pub cluster_watch_rules: &'a [Arc<ClusterWatchRule>],
     /// What the API server serves.
     pub catalog: &'a Catalog,
-    /// Whether `http://`, `file://` and local addresses may be used.
-    pub allow_insecure: bool,
+    /// What providers may do.
+    pub policy: &'a Policy,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
     pub ready: &'a HashSet<Target>,
 }
@@ -81,7 +81,7 @@ pub struct Rejection {
 #[must_use]
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let providers: target::Providers =
-        inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.allow_insecure))).collect();
+        inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.policy))).collect();
     let Targets { usable: targets, policies, verdicts: target_verdicts } =
         target::judge_all(inputs.targets, &providers);
 
@@ -215,7 +215,7 @@ pub(super) mod tests {
             watch_rules: rules,
             cluster_watch_rules: cluster_rules,
             catalog: &mk_catalog(),
-            allow_insecure: false,
+            policy: &Policy::default(),
             ready,
         })
     }

@@ -12,6 +12,6 @@ mod target;
 
 pub use catalog::Catalog;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
-pub use provider::Repository;
+pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};
 pub use target::TargetPolicy;

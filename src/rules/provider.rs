@@ -2,7 +2,9 @@
 
 use super::compile::{INVALID_CONFIGURATION, Rejection};
 use crate::api::{GitProvider, duration};
-use crate::resource::{BranchPattern, RepoUrl};
+use crate::resource::{BranchPattern, HostPolicy, RepoUrl};
+use kube::ResourceExt as _;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,15 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The shortest poll interval: more often would be a burden to the server.
 const SHORTEST_POLL: Duration = Duration::from_secs(10);
+
+/// What the administrator of the operator permits to all providers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Which hosts they may name.
+    pub hosts: HostPolicy,
+    /// The namespaces whose providers may use the operator's own credentials.
+    pub ambient_namespaces: BTreeSet<String>,
+}
 
 /// A repository as its provider describes it, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +32,8 @@ pub struct Repository {
     pub url: RepoUrl,
     /// The Secret that holds the credentials, in the namespace of the provider.
     pub secret: Option<Arc<str>>,
+    /// Whether git may use the operator's own credentials. Never where there is a Secret.
+    pub ambient: bool,
     /// Which branches may be written.
     pub allowed_branches: Vec<BranchPattern>,
     /// The longest that a commit waits for its push.
@@ -34,13 +47,13 @@ pub struct Repository {
 }
 
 /// Checks everything in `provider` that needs no other object.
-pub(super) fn judge(provider: &GitProvider, allow_insecure: bool) -> Result<Repository, Rejection> {
+pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repository, Rejection> {
     let spec = &provider.spec;
     let invalid = |field: &str, problem: &dyn std::fmt::Display| Rejection {
         reason: INVALID_CONFIGURATION,
         message: format!("{field} is not usable: {problem}"),
     };
-    let url = RepoUrl::parse(&spec.url, allow_insecure).map_err(|error| invalid("spec.url", &error))?;
+    let url = policy.hosts.parse(&spec.url).map_err(|error| invalid("spec.url", &error))?;
     if spec.allowed_branches.is_empty() || spec.allowed_branches.iter().any(String::is_empty) {
         return Err(invalid("spec.allowedBranches", &"name at least one branch or glob, and no empty one"));
     }
@@ -63,6 +76,8 @@ pub(super) fn judge(provider: &GitProvider, allow_insecure: bool) -> Result<Repo
         provider_uid: Arc::from(provider.metadata.uid.as_deref().unwrap_or_default()),
         url,
         secret: spec.secret_ref.as_ref().map(|secret| Arc::from(secret.name.as_str())),
+        ambient: spec.secret_ref.is_none()
+            && provider.namespace().is_some_and(|namespace| policy.ambient_namespaces.contains(&namespace)),
         allowed_branches: spec.allowed_branches.iter().map(|pattern| BranchPattern::new(pattern)).collect(),
         push_interval,
         push_max_commits,
@@ -80,12 +95,14 @@ fn is_ident(text: &str) -> bool {
 mod tests {
     use super::super::compile::tests::mk_provider;
     use super::*;
+    use crate::resource::HostPattern;
     use serde_json::json;
 
     #[test]
     fn a_provider_is_checked_without_the_schemas_help() {
         let table = [
-            (json!({"url": "ssh://x/y"}), "spec.url"),
+            (json!({"url": "ftp://x/y"}), "spec.url"),
+            (json!({"url": "ssh://git:secret@example.com/y"}), "password"),
             (json!({"url": "http://example.com/y"}), "--allow-insecure-transports"),
             (json!({"url": "https://a:b@example.com/y"}), "password"),
             (json!({"allowedBranches": []}), "spec.allowedBranches"),
@@ -103,7 +120,7 @@ mod tests {
             (json!({"commit": {"committer": {"name": "a <b>", "email": "a@b"}}}), "spec.commit.committer"),
         ];
         for (change, expected) in table {
-            let rejection = judge(&mk_provider("ns", "a", change.clone()), false).unwrap_err();
+            let rejection = judge(&mk_provider("ns", "a", change.clone()), &Policy::default()).unwrap_err();
             assert_eq!(rejection.reason, INVALID_CONFIGURATION, "{change}");
             assert!(rejection.message.contains(expected), "{change}: {}", rejection.message);
         }
@@ -111,18 +128,32 @@ mod tests {
 
     #[test]
     fn defaults_and_settings_arrive() {
-        let plain = judge(&mk_provider("ns", "a", json!({})), false).unwrap();
+        let plain = judge(&mk_provider("ns", "a", json!({})), &Policy::default()).unwrap();
         assert_eq!((plain.push_interval, plain.push_max_commits), (Duration::from_secs(60), 20));
         assert_eq!(plain.poll_interval, Duration::from_secs(300));
         assert_eq!((&plain.secret, &plain.committer), (&None, &None));
+        let hosts = HostPolicy { allow_insecure: true, allowed: Vec::new() };
+        let insecure = Policy { hosts, ambient_namespaces: ["ns".to_owned()].into() };
         let settings = json!({
             "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3}, "pollInterval": "10s",
             "commit": {"committer": {"name": "A B", "email": "a@b"}}
         });
-        let set = judge(&mk_provider("ns", "a", settings), true).unwrap();
+        let set = judge(&mk_provider("ns", "a", settings), &insecure).unwrap();
         assert_eq!((set.push_interval, set.push_max_commits), (Duration::from_millis(500), 3));
         assert_eq!(set.poll_interval, Duration::from_secs(10));
-        assert_eq!(set.secret.as_deref(), Some("s"));
+        assert_eq!((set.secret.as_deref(), set.ambient), (Some("s"), false));
+        let ambient = |namespace| judge(&mk_provider(namespace, "a", json!({})), &insecure).unwrap().ambient;
+        assert!(ambient("ns") && !ambient("other"));
         assert_eq!(set.committer, Some(("A B".into(), "a@b".into())));
+    }
+
+    #[test]
+    fn hosts_that_are_not_listed_are_refused() {
+        let hosts = HostPolicy { allow_insecure: false, allowed: vec![HostPattern::new("*.example.org")] };
+        let policy = Policy { hosts, ..Policy::default() };
+        let judged = |url: &str| judge(&mk_provider("ns", "a", json!({"url": url})), &policy);
+        assert!(judged("https://git.example.org/r").is_ok());
+        let message = judged("https://git.example.com/r").unwrap_err().message;
+        assert!(message.contains("git.example.com") && message.contains("--allowed-git-hosts"), "{message}");
     }
 }

@@ -127,7 +127,9 @@ mod tests {
             mk_provider("ns", "other", json!({"url": "https://example.com/other", "allowedBranches": ["*"]})),
             mk_provider("ns", "broken", json!({"url": "gopher://example.com/other"})),
         ];
-        let judged = providers.iter().map(|p| (NamespacedName::new("ns", &p.name_any()), provider::judge(p, false)));
+        let judged = providers
+            .iter()
+            .map(|p| (NamespacedName::new("ns", &p.name_any()), provider::judge(p, &provider::Policy::default())));
         judged.collect()
     }
 

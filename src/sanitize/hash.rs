@@ -4,28 +4,41 @@
 //! list have no `apiVersion` and `kind`, so these three are left out. Everything else counts, `managedFields`
 //! and `status` included: they are what tells two writers apart.
 
-use super::json::{Document, Kind, NodeId};
-use crate::resource::ContentHash;
+use super::json::{Document, Kind, Member, NodeId};
+use crate::resource::{ContentHash, Fingerprint};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
 /// The fingerprint of `document` as it was read: what a pass has removed still counts.
 ///
-/// It is the first half of a SHA-256 over the content alone, so neither the order of keys nor white space nor
-/// the spelling of strings matters. Every value is hashed with its type and its length, so two objects that
+/// Each half is the first half of a SHA-256 over the content alone, so neither the order of keys nor white space
+/// nor the spelling of strings matters. Every value is hashed with its type and its length, so two objects that
 /// differ never feed the same bytes.
 ///
 /// Numbers count as they are written, except that every spelling of zero is one: the API server answers
 /// `-0` in the request and `0` once it has read the object back from etcd. It is the only number that it
 /// spells in two ways, since the request was already written by its own encoder (`1.0` has become `1`).
 #[must_use]
-pub fn content_hash(document: &Document<'_>) -> ContentHash {
-    let mut hasher = Hasher { document, sha: Sha256::new(), keys: Vec::new() };
-    hasher.object(document.root(), Place::Root);
-    let digest = hasher.sha.finalize();
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest[..16]);
-    ContentHash(half)
+pub fn fingerprint(document: &Document<'_>) -> Fingerprint {
+    let (mut metadata, mut rest) = (Hasher::new(document), Hasher::new(document));
+    let is_metadata = |member: &Member| document.string(member.key).as_deref() == Some("metadata");
+    for member in document.all_members(document.root()).filter(is_metadata) {
+        match document.kind(member.value) {
+            Kind::Object => metadata.object(member.value, Place::Metadata),
+            _ => metadata.value(member.value),
+        }
+    }
+    rest.object(document.root(), Place::Root);
+    Fingerprint { metadata: metadata.finish(), rest: rest.finish() }
+}
+
+/// The hash of what the passes have left of `document`, without the value at `path`.
+#[must_use]
+pub fn hash_without(document: &Document<'_>, path: &[&str]) -> ContentHash {
+    let mut hasher = Hasher::new(document);
+    hasher.left_out = Some(document.find(path));
+    hasher.object(document.root(), Place::Below);
+    hasher.finish()
 }
 
 /// Where an object stands, as far as that decides which members count.
@@ -39,7 +52,7 @@ enum Place {
 impl Place {
     fn counts(self, key: &str) -> bool {
         match self {
-            Self::Root => key != "apiVersion" && key != "kind",
+            Self::Root => !matches!(key, "apiVersion" | "kind" | "metadata"),
             Self::Metadata => key != "resourceVersion",
             Self::Below => true,
         }
@@ -51,16 +64,31 @@ struct Hasher<'d, 'a> {
     sha: Sha256,
     /// The sorted members of all objects that are open, the innermost last.
     keys: Vec<(Cow<'a, str>, NodeId)>,
+    /// Set where what is removed does not count, with one more value that does not.
+    left_out: Option<Option<NodeId>>,
 }
 
-impl Hasher<'_, '_> {
+impl<'d, 'a> Hasher<'d, 'a> {
+    fn new(document: &'d Document<'a>) -> Self {
+        Self { document, sha: Sha256::new(), keys: Vec::new(), left_out: None }
+    }
+
+    fn finish(self) -> ContentHash {
+        let digest = self.sha.finalize();
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        ContentHash(half)
+    }
+
     fn value(&mut self, node: NodeId) {
         let document = self.document;
         match document.kind(node) {
             Kind::Object => self.object(node, Place::Below),
             Kind::Array => {
-                self.tag(b'[', document.all_elements(node).count());
-                document.all_elements(node).for_each(|element| self.value(element));
+                let left_out = self.left_out;
+                let elements = || document.all_elements(node).filter(|&element| counts(document, left_out, element));
+                self.tag(b'[', elements().count());
+                elements().for_each(|element| self.value(element));
             }
             Kind::Key | Kind::String => self.text(b'"', &document.string(node).unwrap_or_default()),
             Kind::Number if is_zero(document.raw(node)) => self.text(b'#', "0"),
@@ -72,9 +100,12 @@ impl Hasher<'_, '_> {
     fn object(&mut self, node: NodeId, place: Place) {
         let document = self.document;
         let first = self.keys.len();
-        let members =
-            document.all_members(node).map(|member| (document.string(member.key).unwrap_or_default(), member.value));
-        self.keys.extend(members.filter(|(key, _)| place.counts(key)));
+        for member in document.all_members(node) {
+            let key = document.string(member.key).unwrap_or_default();
+            if place.counts(&key) && counts(document, self.left_out, member.value) {
+                self.keys.push((key, member.value));
+            }
+        }
         // Stable: a key that stands there twice has a fixed order too.
         self.keys[first..].sort_by(|(a, _), (b, _)| a.cmp(b));
         let end = self.keys.len();
@@ -82,12 +113,7 @@ impl Hasher<'_, '_> {
         for index in first..end {
             let (key, value) = std::mem::replace(&mut self.keys[index], (Cow::Borrowed(""), node));
             self.text(b'"', &key);
-            match place {
-                Place::Root if key == "metadata" && document.kind(value) == Kind::Object => {
-                    self.object(value, Place::Metadata);
-                }
-                _ => self.value(value),
-            }
+            self.value(value);
         }
         self.keys.truncate(first);
     }
@@ -105,6 +131,10 @@ impl Hasher<'_, '_> {
     }
 }
 
+fn counts(document: &Document<'_>, left_out: Option<Option<NodeId>>, node: NodeId) -> bool {
+    left_out.is_none_or(|left_out| left_out != Some(node) && !document.is_removed(node))
+}
+
 /// Whether a JSON number is zero, of either sign: no digit before the exponent is another.
 fn is_zero(number: &str) -> bool {
     let mut mantissa = number.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
@@ -117,8 +147,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn hash(json: &str) -> ContentHash {
-        content_hash(&Document::parse(json).unwrap())
+    fn hash(json: &str) -> Fingerprint {
+        fingerprint(&Document::parse(json).unwrap())
     }
 
     #[test]
@@ -187,10 +217,39 @@ mod tests {
     #[test]
     fn what_a_pass_removed_still_counts() {
         let mut document = Document::parse(r#"{"status":{"a":[1,2]},"spec":1}"#).unwrap();
-        let before = content_hash(&document);
+        let before = fingerprint(&document);
         let status = document.get(document.root(), "status").unwrap();
         document.remove(status);
-        assert_eq!(content_hash(&document), before);
+        assert_eq!(fingerprint(&document), before);
+    }
+
+    #[test]
+    fn metadata_and_the_rest_are_told_apart() {
+        let one = hash(r#"{"metadata":{"name":"a"},"spec":1}"#);
+        let metadata = hash(r#"{"metadata":{"name":"b"},"spec":1}"#);
+        let rest = hash(r#"{"metadata":{"name":"a"},"spec":2}"#);
+        assert!(one.metadata == rest.metadata && one.rest != rest.rest);
+        assert!(one.metadata != metadata.metadata && one.rest == metadata.rest);
+    }
+
+    #[test]
+    fn one_value_and_what_was_removed_can_be_left_out() {
+        let without = |json: &str| {
+            let mut document = Document::parse(json).unwrap();
+            document.remove_members(document.root(), |_, key, _| key == "status");
+            hash_without(&document, &["spec", "replicas"])
+        };
+        let three = without(r#"{"kind":"X","spec":{"replicas":3,"l":[1]},"status":{"replicas":3}}"#);
+        assert_eq!(three, without(r#"{"kind":"X","spec":{"l":[1],"replicas":4}}"#));
+        assert_eq!(three, without(r#"{"kind":"X","spec":{"l":[1]},"status":{}}"#));
+        for other in [
+            r#"{"kind":"X","spec":{"replicas":3,"l":[2]}}"#,
+            r#"{"kind":"Y","spec":{"replicas":3,"l":[1]}}"#,
+            r#"{"kind":"X","spec":{"replicas":3,"l":[1],"m":{"replicas":3}}}"#,
+            r#"{"kind":"X"}"#,
+        ] {
+            assert_ne!(three, without(other), "{other}");
+        }
     }
 
     proptest! {

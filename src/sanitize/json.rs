@@ -171,6 +171,11 @@ impl<'a> Document<'a> {
         keys.map(|(index, _)| Member { key: NodeId(index), value: NodeId(index + 1) })
     }
 
+    /// Whether a pass has taken `node` out.
+    pub(super) fn is_removed(&self, node: NodeId) -> bool {
+        self.nodes[node.0].removed
+    }
+
     /// Takes out a value: an element, or a member together with its key.
     pub fn remove(&mut self, value: NodeId) {
         self.nodes[value.0].removed = true;

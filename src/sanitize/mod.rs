@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text ──► Document (a tape over the text) ──► passes (mark as removed) ──► emitter ──► Manifest
-//!              └──► content_hash (the whole object, before any pass)
+//!              └──► fingerprint (the whole object, before any pass)
 //! ```
 //!
 //! Pure: no clock, no I/O, and nothing that is specific to a target. A pass can only take out. The order of
@@ -49,7 +49,7 @@ pub mod yaml;
 
 pub use equal::same_object;
 pub use error::SanitizeError;
-pub use hash::content_hash;
+pub use hash::{fingerprint, hash_without};
 pub use identity::identifies;
 pub use json::Document;
 pub use kinds::FIELD_MANAGER;

@@ -321,7 +321,7 @@ mod tests {
             }
             if cut { json.truncate(at) } else { json.insert_str(at, &with) }
             if let Ok(mut document) = Document::parse(&json) {
-                prop_assert_eq!(super::super::content_hash(&document), super::super::content_hash(&document.clone()));
+                prop_assert_eq!(super::super::fingerprint(&document), super::super::fingerprint(&document.clone()));
                 match super::super::manifest(&mut document, &mk_kind()) {
                     Ok(manifest) => prop_assert!(!manifest.is_empty()),
                     Err(error) => prop_assert!(matches!(error, SanitizeError::DuplicateKey { .. }), "{error}"),

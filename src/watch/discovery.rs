@@ -9,7 +9,9 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::PartialObjectMeta;
-use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
+use kube::core::discovery::v2::{
+    APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery, APISubresourceDiscovery,
+};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use std::collections::BTreeMap;
@@ -24,6 +26,10 @@ pub const GRACE: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(30);
 /// After a definition has changed, the API server takes a moment to serve accordingly: looks after such waits.
 const AFTER_CHANGE: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
+
+/// What is written to a subresource and changes the object above it, besides objects of the type itself: replicas, the
+/// eviction of a Pod, and the node that it is bound to.
+const CHANGE_THEIR_PARENT: [&str; 3] = ["Scale", "Eviction", "Binding"];
 
 /// Why the API server could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +120,7 @@ fn definition_changes(client: Client) -> impl Stream<Item = ()> {
 /// # Errors
 /// When it cannot be asked.
 pub async fn discover(client: &Client) -> Result<Catalog, DiscoveryError> {
-    Ok(Catalog::new(ask(client).await?.types))
+    Ok(KnownTypes::default().observe(ask(client).await?, Instant::now()))
 }
 
 async fn ask(client: &Client) -> Result<Answer, DiscoveryError> {
@@ -131,8 +137,9 @@ async fn ask(client: &Client) -> Result<Answer, DiscoveryError> {
 /// What the API server says that it serves.
 #[derive(Clone, Debug, Default)]
 struct Answer {
-    /// The types that can be listed and watched, the versions of a resource in order of preference.
-    types: Vec<ResourceType>,
+    /// The types that can be listed and watched, the versions of a resource in order of preference; with the
+    /// subresources through which their objects can be changed.
+    types: Vec<(ResourceType, Vec<String>)>,
     /// Whether every group answered.
     complete: bool,
 }
@@ -157,17 +164,26 @@ impl Answer {
     }
 }
 
-fn watchable(resource: APIResourceDiscovery, group: &str, version: &str) -> Option<ResourceType> {
+fn watchable(resource: APIResourceDiscovery, group: &str, version: &str) -> Option<(ResourceType, Vec<String>)> {
     if !["list", "watch"].iter().all(|verb| resource.verbs.iter().any(|served| served == verb)) {
         return None;
     }
-    Some(ResourceType {
+    let kind = ResourceType {
         group: group.to_owned(),
         version: version.to_owned(),
         resource: resource.resource?,
         kind: resource.response_kind.and_then(|kind| kind.kind)?,
         namespaced: resource.scope.as_deref() == Some("Namespaced"),
-    })
+    };
+    let changes_it = |subresource: &APISubresourceDiscovery| {
+        let writes = subresource.verbs.iter().any(|verb| ["create", "update", "patch"].contains(&verb.as_str()));
+        let served = subresource.response_kind.as_ref().and_then(|kind| kind.kind.as_deref());
+        writes && served.is_some_and(|served| served == kind.kind || CHANGE_THEIR_PARENT.contains(&served))
+    };
+    let doors = resource.subresources.iter().filter(|subresource| changes_it(subresource));
+    let mut names: Vec<String> = doors.filter_map(|subresource| subresource.subresource.clone()).collect();
+    names.sort();
+    Some((kind, names))
 }
 
 /// The types that count as served.
@@ -180,6 +196,7 @@ struct KnownTypes {
 #[derive(Clone, Debug)]
 struct Known {
     kind: ResourceType,
+    subresources: Vec<String>,
     /// When the first complete answer came that lacked it.
     missing_since: Option<Instant>,
 }
@@ -188,9 +205,9 @@ impl KnownTypes {
     /// Takes `answer` in, and tells what counts as served at `now`.
     fn observe(&mut self, answer: Answer, now: Instant) -> Catalog {
         let mut before = std::mem::take(&mut self.resources);
-        for kind in answer.types {
+        for (kind, subresources) in answer.types {
             let versions = self.resources.entry((kind.group.clone(), kind.resource.clone())).or_default();
-            versions.push(Known { kind, missing_since: None });
+            versions.push(Known { kind, subresources, missing_since: None });
         }
         // Resources that are missing altogether must be looked at as well.
         for key in before.keys() {
@@ -205,12 +222,14 @@ impl KnownTypes {
                 let gone = answer.complete && missing_since.is_some_and(|since| now.duration_since(since) >= GRACE);
                 if !gone {
                     // In its old place, or the preferred version would change for a moment.
-                    versions.insert(place.min(versions.len()), Known { kind: old.kind, missing_since });
+                    versions.insert(place.min(versions.len()), Known { missing_since, ..old });
                 }
             }
         }
         self.resources.retain(|_, versions| !versions.is_empty());
-        Catalog::new(self.resources.values().flatten().map(|known| known.kind.clone()))
+        let known = || self.resources.values().flatten();
+        Catalog::new(known().map(|known| known.kind.clone()))
+            .with_subresources(known().map(|known| (known.kind.clone(), known.subresources.clone())))
     }
 
     /// When the next missing type may be dropped.
@@ -225,12 +244,15 @@ mod tests {
     use serde_json::json;
 
     fn mk_answer(types: &[(&str, &str)], complete: bool) -> Answer {
-        let types = types.iter().map(|(version, resource)| ResourceType {
-            group: "example.com".into(),
-            version: (*version).into(),
-            resource: (*resource).into(),
-            kind: "Any".into(),
-            namespaced: true,
+        let types = types.iter().map(|(version, resource)| {
+            let kind = ResourceType {
+                group: "example.com".into(),
+                version: (*version).into(),
+                resource: (*resource).into(),
+                kind: "Any".into(),
+                namespaced: true,
+            };
+            (kind, vec!["status".to_owned()])
         });
         Answer { types: types.collect(), complete }
     }
@@ -282,7 +304,11 @@ mod tests {
         let list = |freshness: &str| {
             serde_json::from_value(json!({"items": [{"metadata": {"name": "apps"}, "versions": [{"version": "v1", "freshness": freshness, "resources": [
                 {"resource": "deployments", "responseKind": {"kind": "Deployment"}, "scope": "Namespaced", "verbs": ["list", "watch"],
-                 "subresources": [{"subresource": "scale", "responseKind": {"kind": "Scale"}, "verbs": ["get"]}]},
+                 "subresources": [
+                    {"subresource": "status", "responseKind": {"kind": "Deployment"}, "verbs": ["get", "patch"]},
+                    {"subresource": "scale", "responseKind": {"kind": "Scale"}, "verbs": ["get", "update"]},
+                    {"subresource": "log", "responseKind": {"kind": "Deployment"}, "verbs": ["get"]},
+                    {"subresource": "token", "responseKind": {"kind": "TokenRequest"}, "verbs": ["create"]}]},
                 {"resource": "bindings", "responseKind": {"kind": "Binding"}, "scope": "Namespaced", "verbs": ["create"]},
                 {"resource": "metrics", "responseKind": {"kind": "Metric"}, "scope": "Cluster", "verbs": ["list"]}
             ]}]}]}))
@@ -290,8 +316,15 @@ mod tests {
         };
         let answer = Answer::from_lists(APIGroupDiscoveryList::default(), list("Current"));
         assert!(answer.complete);
-        assert_eq!(answer.types.iter().map(ToString::to_string).collect::<Vec<_>>(), ["apps/v1/deployments"]);
-        assert!(answer.types[0].namespaced);
+        let [(kind, subresources)] = answer.types.as_slice() else { panic!("{answer:?}") };
+        assert_eq!(kind.to_string(), "apps/v1/deployments");
+        assert!(kind.namespaced);
+        assert_eq!(subresources, &["scale", "status"], "what changes a Deployment");
+        let kind = kind.clone();
+        assert_eq!(
+            KnownTypes::default().observe(answer.clone(), Instant::now()).subresources(&kind),
+            ["scale", "status"]
+        );
         assert!(!Answer::from_lists(APIGroupDiscoveryList::default(), list("Stale")).complete);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Pure but for the attribution index. Of an object it keeps identity, version and content id, never the object.
 
+use super::join::{Join, Scalable, Sight};
 use super::object::RawObject;
-use crate::attribution::{Index, ObservedEvent, Transition, Verdict};
+use crate::attribution::{Index, Verdict};
 use crate::change::{Change, Content, Notice, ObjectVersion, SeedItem, SeedScope};
 use crate::git::mailbox::Message;
 use crate::resource::{
@@ -29,7 +30,7 @@ pub struct Delivery {
 #[derive(Debug)]
 pub struct Intake {
     kind: Arc<ResourceType>,
-    evidence: Arc<Index>,
+    join: Join,
     /// Whether objects that the cluster makes by itself are left out.
     filters_noise: bool,
     rules: Arc<RuleSet>,
@@ -46,6 +47,8 @@ struct Seen {
     version: ObjectVersion,
     /// `None` for an object that cannot be written, or is not worth it.
     content: Option<Oid>,
+    /// Of a type with `/scale`, what tells whether only the replicas change next.
+    scalable: Option<Scalable>,
     terminating: bool,
     /// Whether no file can hold it.
     unusable: bool,
@@ -86,8 +89,8 @@ impl Intake {
     #[must_use]
     pub fn new(kind: Arc<ResourceType>, evidence: Arc<Index>, filters_noise: bool) -> Self {
         Self {
+            join: Join::new(Arc::clone(&kind), evidence),
             kind,
-            evidence,
             filters_noise,
             rules: Arc::default(),
             objects: HashMap::new(),
@@ -203,16 +206,15 @@ impl Intake {
                     Read::Unusable(_) => Message::SeedKeep(scope, path),
                 }));
             }
-            deliveries.extend(self.observe(name, version, content, now));
+            deliveries.extend(self.observe(name, version, content, Sight::List, now));
         } else {
-            // A list may have skipped versions, and a deletion carries no content that would pin it: it proves nobody.
-            deliveries.extend(self.terminating(name, version, None));
+            deliveries.extend(self.terminating(name, version, object, Sight::List, now));
         }
         deliveries
     }
 
     /// The list is complete: what it did not name is gone.
-    pub fn end(&mut self) -> Vec<Delivery> {
+    pub fn end(&mut self, now: Instant) -> Vec<Delivery> {
         let Some(listing) = self.listing.take() else { return Vec::new() };
         let gone: Vec<ObjectName> = self.objects.keys().filter(|name| !listing.seen.contains(*name)).cloned().collect();
         let mut deliveries = Vec::new();
@@ -220,7 +222,8 @@ impl Intake {
             if let Some(seen) = self.objects.remove(&name)
                 && !seen.terminating
             {
-                deliveries.extend(self.removal(&name, seen.version, &Verdict::none()));
+                let verdict = self.join.author_of_removal(&name, &seen.version, Sight::List, now);
+                deliveries.extend(self.removal(&name, seen.version, &verdict));
             }
         }
         for seed in listing.seeds.iter() {
@@ -234,10 +237,10 @@ impl Intake {
     pub fn applied(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
         let Some((name, version)) = identify(object) else { return Vec::new() };
         if is_terminating(object) {
-            return self.terminating(name, version, Some(now));
+            return self.terminating(name, version, object, Sight::Watch, now);
         }
         let content = self.read(object, &name);
-        self.observe(name, version, content, now)
+        self.observe(name, version, content, Sight::Watch, now)
     }
 
     /// An object is gone.
@@ -247,8 +250,7 @@ impl Intake {
             // The file went with the first sight of the deletion.
             Some(seen) if seen.terminating && seen.version.uid == version.uid => Vec::new(),
             Some(seen) if seen.version.uid == version.uid => {
-                let previous = &*seen.version.resource_version;
-                let verdict = self.resolve(&version.uid, Transition::Deleted { previous }, None, now);
+                let verdict = self.join.author_of_removal(&name, &seen.version, Sight::Watch, now);
                 self.removal(&name, version, &verdict)
             }
             _ => self.removal(&name, version, &Verdict::none()),
@@ -267,19 +269,29 @@ impl Intake {
         self.change(&name, wanted, Content::Upsert(manifest), version, Verdict::none())
     }
 
-    fn observe(&mut self, name: ObjectName, version: ObjectVersion, read: Read<'_>, now: Instant) -> Vec<Delivery> {
+    fn observe(
+        &mut self,
+        name: ObjectName,
+        version: ObjectVersion,
+        read: Read<'_>,
+        sight: Sight,
+        now: Instant,
+    ) -> Vec<Delivery> {
         // An object of the same name but another uid is another object.
         let before = self.objects.get(&name).filter(|seen| seen.version.uid == version.uid);
-        let previous = before.map(|seen| Arc::clone(&seen.version.resource_version));
-        let transition = match &previous {
-            Some(previous) => Transition::Changed { previous },
-            None => Transition::Created,
-        };
         let known = before.filter(|seen| !seen.terminating).and_then(|seen| seen.content);
+        let scalable_before = before.and_then(|seen| seen.scalable);
         let unusable = matches!(read, Read::Unusable(_));
+        let mut scalable = None;
         let (content, change) = match read {
-            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => (known, None),
-            Read::Manifest(document, manifest) => (Some(manifest.oid()), Some((document, Content::Upsert(manifest)))),
+            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => {
+                scalable = scalable_before;
+                (known, None)
+            }
+            Read::Manifest(document, manifest) => {
+                scalable = self.join.scalable(&document);
+                (Some(manifest.oid()), Some((document, Content::Upsert(manifest))))
+            }
             // What becomes noise loses its file.
             Read::Noise(document) => (None, known.map(|_| (document, Content::Delete))),
             Read::Unusable(error) => {
@@ -287,27 +299,32 @@ impl Intake {
                 (None, None)
             }
         };
+        let before = before.map(|seen| seen.version.clone());
         let deliveries = change.map_or_else(Vec::new, |(document, content)| {
+            let scaled = scalable_before.zip(scalable);
             self.deliver(&name, &version, content, |intake| {
-                intake.resolve(&version.uid, transition, Some(&document), now)
+                intake.join.author_of_content(&version, before.as_ref(), sight, scaled, &document, now)
             })
         });
-        self.objects.insert(name, Seen { version, content, terminating: false, unusable });
+        self.objects.insert(name, Seen { version, content, scalable, terminating: false, unusable });
         deliveries
     }
 
     /// The first sight of a deletion timestamp is the deletion: what follows until the object is gone is housekeeping.
-    /// `live` is the time of an event of the watch, whose versions follow each other without a gap.
-    fn terminating(&mut self, name: ObjectName, version: ObjectVersion, live: Option<Instant>) -> Vec<Delivery> {
-        let seen = Seen { version: version.clone(), content: None, terminating: true, unusable: false };
+    fn terminating(
+        &mut self,
+        name: ObjectName,
+        version: ObjectVersion,
+        object: &RawObject,
+        sight: Sight,
+        now: Instant,
+    ) -> Vec<Delivery> {
+        let seen = Seen { version: version.clone(), content: None, scalable: None, terminating: true, unusable: false };
         let before = self.objects.insert(name.clone(), seen).filter(|before| before.version.uid == version.uid);
-        let verdict = match (&before, live) {
-            (Some(before), _) if before.terminating => return Vec::new(),
-            (Some(before), Some(now)) => {
-                let previous = &*before.version.resource_version;
-                self.resolve(&version.uid, Transition::Marked { previous }, None, now)
-            }
-            _ => Verdict::none(),
+        let verdict = match &before {
+            Some(before) if before.terminating => return Vec::new(),
+            Some(before) => self.join.author_of_mark(&name, object, &before.version, sight, now),
+            None => Verdict::none(),
         };
         self.removal(&name, version, &verdict)
     }
@@ -332,10 +349,6 @@ impl Intake {
         let verdict = verdict(self);
         let change = |wanted| self.change(name, wanted, content.clone(), version.clone(), verdict.clone());
         wanted.into_iter().filter_map(change).collect()
-    }
-
-    fn resolve(&self, uid: &str, transition: Transition<'_>, content: Option<&Document<'_>>, now: Instant) -> Verdict {
-        self.evidence.resolve(&ObservedEvent { uid, transition }, || content.map(sanitize::content_hash), now)
     }
 
     /// Parses and sanitizes an object.

@@ -1,7 +1,7 @@
 //! Which events become changes, for whom, and by whom.
 
 use super::*;
-use crate::attribution::{Limits, Record, User};
+use crate::attribution::{Asked, Limits, Propagation, Record, Request, User};
 use crate::resource::{BaseFolder, BranchKey, BranchName, RepoUrl};
 
 fn kind() -> Arc<ResourceType> {
@@ -73,7 +73,7 @@ impl Rig {
         for object in objects {
             said.extend(show(self.intake.listed(object, Instant::now())));
         }
-        said.extend(show(self.intake.end()));
+        said.extend(show(self.intake.end(Instant::now())));
         said
     }
 
@@ -87,12 +87,21 @@ impl Rig {
 
     /// `user` asked for what led to `after`, on top of version `base`.
     fn record(&self, operation: Operation, user: &str, base: Option<u32>, after: &RawObject) {
-        let content = sanitize::content_hash(&Document::parse(after.json()).unwrap());
+        let content = sanitize::fingerprint(&Document::parse(after.json()).unwrap());
+        let asked = Asked { api_version: Arc::from("v1"), content };
+        let base = base.map_or_else(|| Arc::from(""), |base| Arc::from(base.to_string()));
+        let request = match operation {
+            Operation::Create => Request::Create(asked),
+            Operation::Update => Request::Update { base, asked },
+            Operation::Delete => Request::Delete { base, propagation: Propagation::Default },
+        };
+        self.ask(request, user, &after.meta().uid.clone().unwrap());
+    }
+
+    fn ask(&self, request: Request, user: &str, uid: &str) {
         let record = Record {
-            uid: Arc::from(after.meta().uid.clone().unwrap()),
-            operation,
-            old_resource_version: base.map(|base| Arc::from(base.to_string())),
-            content: Some(content).filter(|_| operation != Operation::Delete),
+            uid: Arc::from(uid),
+            request,
             user: User { name: user.into() },
             field_manager: None,
             request_uid: "r".into(),
@@ -111,7 +120,11 @@ fn show(deliveries: Vec<Delivery>) -> Vec<String> {
                 Content::Delete => "delete",
                 Content::Dropped => "dropped",
             };
-            let author = change.verdict.author().map_or("nobody", |author| author.user.name.as_str()).to_owned();
+            let users = match change.verdict.candidates() {
+                [] => "nobody".to_owned(),
+                users => format!("nobody of {users:?}"),
+            };
+            let author = change.verdict.author().map_or(users, |author| author.user.name.clone());
             format!("{what} {} by {author}", change.path)
         }
         Message::SeedBegin(scope) => format!("begin {} {:?}", scope.target.name, scope.namespace),
@@ -184,15 +197,106 @@ fn another_object_of_the_name_continues_no_chain_of_versions() {
 }
 
 #[test]
-fn a_deletion_seen_in_a_list_names_nobody() {
-    let mut rig = Rig::listed(&[object("a", 1, "x"), object("b", 1, "x")]);
-    for name in ["a", "b"] {
-        rig.record(Operation::Delete, "denied", Some(1), &object(name, 1, "x"));
+fn a_deletion_seen_in_a_list_is_inferred_from_the_last_version() {
+    let mut rig = Rig::listed(&["a", "b", "c", "d"].map(|name| object(name, 1, "x")));
+    for name in ["a", "b", "c"] {
+        rig.record(Operation::Delete, "alice", Some(1), &object(name, 1, "x"));
     }
+    rig.record(Operation::Delete, "denied", Some(5), &object("c", 5, "x"));
+    rig.record(Operation::Delete, "denied", Some(5), &object("d", 5, "x"));
     let mut said = rig.list(&[marked("a", 7, "x")]);
     said.sort();
-    let expected = ["a", "b"].map(|name| format!("delete live/core/v1/configmaps/shop/{name}.yaml by nobody"));
+    let expected = [("a", "alice"), ("b", "alice"), ("c", "nobody of [\"alice\", \"denied\"]"), ("d", "nobody")]
+        .map(|(name, user)| format!("delete live/core/v1/configmaps/shop/{name}.yaml by {user}"));
     assert_eq!(said, expected);
+}
+
+#[test]
+fn after_a_list_the_author_is_known_only_if_no_version_was_missed() {
+    let mut rig = Rig::listed(&["a", "b", "c"].map(|name| object(name, 1, "x")));
+    let now = ["a", "b", "c", "new"].map(|name| object(name, 5, "y"));
+    rig.record(Operation::Update, "alice", Some(1), &now[0]);
+    rig.record(Operation::Update, "alice", Some(3), &now[1]);
+    rig.record(Operation::Create, "alice", None, &now[3]);
+    let expected = [("a", "alice"), ("b", "nobody of [\"alice\"]"), ("c", "nobody"), ("new", "alice")]
+        .map(|(name, user)| format!("upsert live/core/v1/configmaps/shop/{name}.yaml by {user}"));
+    assert_eq!(rig.list(&now), expected);
+    // From what the list has shown on, every version is seen again.
+    let next = object("b", 6, "z");
+    rig.record(Operation::Update, "bob", Some(5), &next);
+    assert_eq!(rig.applied(&next), ["upsert live/core/v1/configmaps/shop/b.yaml by bob"]);
+}
+
+#[test]
+fn finalizers_tell_which_deletion_it_was() {
+    for (finalizer, propagation) in [
+        ("foregroundDeletion", Propagation::Foreground),
+        ("orphan", Propagation::Orphan),
+        ("x/y", Propagation::Background),
+    ] {
+        let mut rig = Rig::listed(&[object("a", 1, "x")]);
+        for (user, asked) in
+            [("fore", Propagation::Foreground), ("orphan", Propagation::Orphan), ("back", Propagation::Background)]
+        {
+            rig.ask(Request::Delete { base: Arc::from("1"), propagation: asked }, user, "a");
+        }
+        let extra = format!(r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["other/x","{finalizer}"]"#);
+        let user = match propagation {
+            Propagation::Foreground => "fore",
+            Propagation::Orphan => "orphan",
+            Propagation::Background | Propagation::Default => "back",
+        };
+        let said = rig.applied(&mk_object("a", "a", 2, "x", &extra));
+        assert_eq!(said, [format!("delete live/core/v1/configmaps/shop/a.yaml by {user}")], "{finalizer}");
+    }
+}
+
+/// An object with replicas, and one more field.
+fn scaled(version: u32, replicas: &str, other: &str) -> RawObject {
+    let text = format!(
+        r#"{{"metadata":{{"name":"a","namespace":"shop","uid":"a","resourceVersion":"{version}","generation":{version}}},"spec":{{"replicas":{replicas},"x":"{other}"}},"status":{{"v":{version}}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_scale_is_joined_when_only_the_replicas_changed() {
+    let start = || {
+        let mut rig = Rig::new(&[("live", None)]);
+        rig.intake.join.replicas = Some(["spec".to_owned(), "replicas".to_owned()].into());
+        rig.list(&[scaled(1, "2", "x")]);
+        rig.ask(Request::Scale { base: Arc::from("1"), replicas: 0 }, "alice", "a");
+        rig
+    };
+    let file = "live/core/v1/configmaps/shop/a.yaml";
+    assert_eq!(start().applied(&scaled(2, "0", "x")), [format!("upsert {file} by alice")]);
+    assert_eq!(start().applied(&scaled(2, "1", "x")), [format!("upsert {file} by nobody")], "other replicas");
+    assert_eq!(start().applied(&scaled(2, "0", "y")), [format!("upsert {file} by nobody")], "more than replicas");
+    let mut rig = start();
+    assert_eq!(rig.applied(&scaled(2, "2", "x")), [""; 0], "a status");
+    assert_eq!(rig.applied(&scaled(3, "0", "x")), [format!("upsert {file} by nobody")], "another version");
+    rig.ask(Request::Scale { base: Arc::from("3"), replicas: 4 }, "bob", "a");
+    assert_eq!(rig.applied(&scaled(4, "4", "x")), [format!("upsert {file} by bob")]);
+    let mut rig = start();
+    rig.intake.join.replicas = None;
+    assert_eq!(rig.applied(&scaled(2, "0", "x")), [format!("upsert {file} by nobody")], "not scalable");
+}
+
+#[test]
+fn the_end_of_a_pod_may_be_its_eviction() {
+    let pods = Arc::new(ResourceType { resource: "pods".into(), kind: "Pod".into(), ..ResourceType::clone(&kind()) });
+    let start = |kind: &Arc<ResourceType>| {
+        let mut rig = Rig::new(&[("live", None)]);
+        let route = Route { target: mk_target("live"), namespace: None, operations: Operations::ALL };
+        rig.intake = Intake::new(Arc::clone(kind), Arc::clone(&rig.evidence), true);
+        rig.intake.set_rules(Arc::new(RuleSet::new([mk_target("live")], [(Arc::clone(kind), route)])));
+        rig.list(&[object("a", 1, "x")]);
+        rig.ask(Request::Evict, "drainer", &crate::attribution::pod_key("shop", "a"));
+        rig
+    };
+    assert_eq!(start(&pods).deleted(&object("a", 2, "x")), ["delete live/core/v1/pods/shop/a.yaml by drainer"]);
+    assert_eq!(start(&pods).applied(&marked("a", 2, "x")), ["delete live/core/v1/pods/shop/a.yaml by drainer"]);
+    assert_eq!(start(&kind()).deleted(&object("a", 2, "x")), ["delete live/core/v1/configmaps/shop/a.yaml by nobody"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod discovery;
 pub mod intake;
+mod join;
 pub mod object;
 pub mod plane;
 pub mod stream;

@@ -129,7 +129,7 @@ impl Stream {
             Ok(watcher::Event::InitApply(object)) => self.intake.listed(&object, now),
             Ok(watcher::Event::InitDone) => {
                 self.listing = None;
-                let deliveries = self.intake.end();
+                let deliveries = self.intake.end(now);
                 let (objects, unusable) = (self.intake.len(), self.intake.unusable());
                 tracing::info!(kind = %self.kind, objects, unusable, "List is complete");
                 deliveries

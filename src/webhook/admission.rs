@@ -1,8 +1,9 @@
 //! `AdmissionReview`: what is asked, and the answer.
 
-use crate::attribution::{Record, User};
-use crate::resource::{ContentHash, Operation};
-use crate::sanitize::{Document, content_hash};
+use super::subresource;
+use crate::attribution::{Asked, Propagation, Record, Request as Wish, User};
+use crate::resource::Fingerprint;
+use crate::sanitize::{self, Document};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,7 +21,7 @@ pub struct Decoded {
     /// `request.uid`, which the answer must repeat.
     pub response_uid: String,
     /// Who asked for what; `None` where no change of a mirrored object can follow: a dry run, a
-    /// connection, a subresource, an update that changes nothing, or an object without an identity.
+    /// connection, an update that changes nothing, or an object without an identity.
     pub record: Option<Record>,
 }
 
@@ -63,19 +64,33 @@ struct Review<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request<'a> {
+pub(super) struct Request<'a> {
     #[serde(borrow)]
     uid: Cow<'a, str>,
     #[serde(borrow)]
     operation: Cow<'a, str>,
-    sub_resource: Option<String>,
+    #[serde(borrow, default)]
+    kind: Kind<'a>,
+    #[serde(borrow)]
+    sub_resource: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) namespace: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) name: Option<Cow<'a, str>>,
     dry_run: Option<bool>,
     user_info: UserInfo,
     options: Option<Options>,
     #[serde(borrow)]
-    object: Option<&'a RawValue>,
+    pub(super) object: Option<&'a RawValue>,
     #[serde(borrow)]
-    old_object: Option<&'a RawValue>,
+    pub(super) old_object: Option<&'a RawValue>,
+}
+
+/// The type of `object` and `oldObject`.
+#[derive(Default, Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +103,19 @@ struct UserInfo {
 #[serde(rename_all = "camelCase")]
 struct Options {
     field_manager: Option<String>,
+    propagation_policy: Option<String>,
+    orphan_dependents: Option<bool>,
+}
+
+impl Options {
+    fn propagation(&self) -> Propagation {
+        match (self.propagation_policy.as_deref(), self.orphan_dependents) {
+            (Some("Foreground"), _) => Propagation::Foreground,
+            (Some("Background"), _) | (None, Some(false)) => Propagation::Background,
+            (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
+            _ => Propagation::Default,
+        }
+    }
 }
 
 /// As much of an object as identifies it.
@@ -127,31 +155,34 @@ pub fn decode(body: &[u8], at: jiff::Timestamp) -> Result<Decoded, MalformedRevi
 }
 
 fn record(request: Request<'_>, at: jiff::Timestamp) -> Option<Record> {
-    if request.dry_run == Some(true) || request.sub_resource.is_some_and(|name| !name.is_empty()) {
+    if request.dry_run == Some(true) {
         return None;
     }
-    let operation = match &*request.operation {
-        "CREATE" => Operation::Create,
-        "UPDATE" => Operation::Update,
-        "DELETE" => Operation::Delete,
+    let (uid, wish) = match (&*request.operation, request.sub_resource.as_deref().unwrap_or_default()) {
+        ("UPDATE", "scale") => subresource::scale(&request)?,
+        ("CREATE", "eviction") => subresource::eviction(&request)?,
+        ("CREATE", "") => {
+            let object = request.object?;
+            (uid(&identity(object)?)?, Wish::Create(request.asked(object)?))
+        }
+        // Every other subresource that is updated takes the whole object.
+        ("UPDATE", _) => {
+            let (object, old) = (request.object?, request.old_object?);
+            let (uid, base) = version(old)?;
+            let asked = if object.get() == old.get() { None } else { request.asked(object) };
+            (uid, Wish::Update { base, asked: asked? })
+        }
+        ("DELETE", "") => {
+            let (uid, base) = version(request.old_object?)?;
+            let propagation = request.options.as_ref().map_or(Propagation::Default, Options::propagation);
+            (uid, Wish::Delete { base, propagation })
+        }
         _ => return None,
-    };
-    let (identified_by, content) = match operation {
-        Operation::Create => (request.object?, Some(fingerprint(request.object?)?)),
-        Operation::Update => (request.old_object?, Some(changed(request.object?, request.old_object?)?)),
-        Operation::Delete => (request.old_object?, None),
-    };
-    let metadata = serde_json::from_str::<Object<'_>>(identified_by.get()).ok()?.metadata;
-    let old_resource_version = match operation {
-        Operation::Create => None,
-        Operation::Update | Operation::Delete => Some(kept(&metadata.resource_version)?),
     };
     let field_manager = request.options.and_then(|options| options.field_manager);
     Some(Record {
-        uid: Arc::from(kept(&metadata.uid)?),
-        operation,
-        old_resource_version: old_resource_version.map(Arc::from),
-        content,
+        uid,
+        request: wish,
         user: User { name: kept(&request.user_info.username)?.to_owned() },
         field_manager: field_manager.filter(|manager| kept(manager).is_some()),
         request_uid: request.uid.into_owned(),
@@ -159,17 +190,33 @@ fn record(request: Request<'_>, at: jiff::Timestamp) -> Option<Record> {
     })
 }
 
-/// The fingerprint of `new`, unless it is `old` again.
-fn changed(new: &RawValue, old: &RawValue) -> Option<ContentHash> {
-    if new.get() == old.get() { None } else { fingerprint(new) }
+impl Request<'_> {
+    fn asked(&self, object: &RawValue) -> Option<Asked> {
+        let api_version = Arc::from(kept(&self.kind.version).unwrap_or_default());
+        Some(Asked { api_version, content: fingerprint(object)? })
+    }
 }
 
-fn fingerprint(object: &RawValue) -> Option<ContentHash> {
-    Document::parse(object.get()).ok().map(|document| content_hash(&document))
+fn fingerprint(object: &RawValue) -> Option<Fingerprint> {
+    Document::parse(object.get()).ok().map(|document| sanitize::fingerprint(&document))
+}
+
+fn identity(object: &RawValue) -> Option<Metadata<'_>> {
+    serde_json::from_str::<Object<'_>>(object.get()).ok().map(|object| object.metadata)
+}
+
+fn uid(metadata: &Metadata<'_>) -> Option<Arc<str>> {
+    kept(&metadata.uid).map(Arc::from)
+}
+
+/// The uid of an object, and its version.
+pub(super) fn version(object: &RawValue) -> Option<(Arc<str>, Arc<str>)> {
+    let metadata = identity(object)?;
+    Some((uid(&metadata)?, kept(&metadata.resource_version).map(Arc::from)?))
 }
 
 /// `text`, if it is there and of a length that can be kept.
-fn kept(text: &str) -> Option<&str> {
+pub(super) fn kept(text: &str) -> Option<&str> {
     (1..=MAX_TEXT).contains(&text.len()).then_some(text)
 }
 
@@ -228,7 +275,8 @@ mod tests {
         json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
-                "uid": "the-call", "operation": operation, "dryRun": false, "name": "",
+                "uid": "the-call", "operation": operation, "dryRun": false, "name": "", "namespace": "n",
+                "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
                 "userInfo": {"username": "alice", "groups": ["system:authenticated"]},
                 "options": {"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl-edit"},
                 "object": object, "oldObject": old_object,
@@ -258,27 +306,61 @@ mod tests {
         decode(review.to_string().as_bytes(), jiff::Timestamp::UNIX_EPOCH).unwrap()
     }
 
-    fn hash(object: &Value) -> Option<ContentHash> {
-        Some(content_hash(&Document::parse(&object.to_string()).unwrap()))
+    fn asked(object: &Value) -> Asked {
+        let content = sanitize::fingerprint(&Document::parse(&object.to_string()).unwrap());
+        Asked { api_version: Arc::from("v1"), content }
     }
 
-    #[test]
-    fn requests_become_records() {
-        let record = |operation, version: Option<&str>, content| Record {
-            uid: Arc::from("the-object"),
-            operation,
-            old_resource_version: version.map(Arc::from),
-            content,
+    fn mk_record(uid: &str, request: Wish) -> Record {
+        Record {
+            uid: Arc::from(uid),
+            request,
             user: User { name: "alice".to_owned() },
             field_manager: Some("kubectl-edit".to_owned()),
             request_uid: "the-call".to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
-        };
-        let seen_by_the_watch = hash(&mk_object(Some("8"), "new"));
+        }
+    }
+
+    fn mk_scale(replicas: Value) -> Value {
+        let metadata = json!({"name": "c", "namespace": "n", "uid": "the-object", "resourceVersion": "7"});
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": replicas})
+    }
+
+    fn scale(from: Value, to: Value) -> Value {
+        with(mk_review("UPDATE", mk_scale(to), mk_scale(from)), "/request/subResource", json!("scale"))
+    }
+
+    fn eviction(options: Value) -> Value {
+        let object = json!({"metadata": {"name": "p", "namespace": "n"}, "deleteOptions": options});
+        let review = with(mk_review("CREATE", object, Value::Null), "/request/subResource", json!("eviction"));
+        with(with(review, "/request/name", json!("p")), "/request/namespace", json!("n"))
+    }
+
+    #[test]
+    fn requests_become_records() {
+        let seen_by_the_watch = || asked(&mk_object(Some("8"), "new"));
+        let base = || Arc::from("7");
+        let delete = |propagation| mk_record("the-object", Wish::Delete { base: base(), propagation });
+        let scaled = |replicas| mk_record("the-object", Wish::Scale { base: base(), replicas });
+        let updated = || mk_record("the-object", Wish::Update { base: base(), asked: seen_by_the_watch() });
+        let by = |option: &str, value: Value| with(self::delete(), &format!("/request/options/{option}"), value);
         let table = [
-            (create(), record(Operation::Create, None, seen_by_the_watch)),
-            (update(), record(Operation::Update, Some("7"), seen_by_the_watch)),
-            (delete(), record(Operation::Delete, Some("7"), None)),
+            (create(), mk_record("the-object", Wish::Create(seen_by_the_watch()))),
+            (update(), updated()),
+            (with(update(), "/request/subResource", json!("status")), updated()),
+            (with(update(), "/request/subResource", json!("finalize")), updated()),
+            (self::delete(), delete(Propagation::Default)),
+            (by("propagationPolicy", json!("Background")), delete(Propagation::Background)),
+            (by("propagationPolicy", json!("Foreground")), delete(Propagation::Foreground)),
+            (by("propagationPolicy", json!("Orphan")), delete(Propagation::Orphan)),
+            (by("orphanDependents", json!(true)), delete(Propagation::Orphan)),
+            (by("orphanDependents", json!(false)), delete(Propagation::Background)),
+            (scale(json!({"replicas": 1}), json!({"replicas": 3})), scaled(3)),
+            (scale(json!({"replicas": 1}), json!({})), scaled(0)),
+            (scale(json!({}), json!({"replicas": 1})), scaled(1)),
+            (eviction(Value::Null), mk_record("pods/n/p", Wish::Evict)),
+            (eviction(json!({"gracePeriodSeconds": 0})), mk_record("pods/n/p", Wish::Evict)),
         ];
         for (review, expected) in table {
             let decoded = decoded(&review);
@@ -299,7 +381,16 @@ mod tests {
         let long = "x".repeat(MAX_TEXT + 1);
         let table = [
             ("dry run", with(update(), "/request/dryRun", json!(true))),
-            ("subresource", with(update(), "/request/subResource", json!("scale"))),
+            ("binding", with(create(), "/request/subResource", json!("binding"))),
+            ("deletion of a subresource", with(delete(), "/request/subResource", json!("status"))),
+            ("scaled to the same", scale(json!({"replicas": 0}), json!({}))),
+            ("scaled to less than nothing", scale(json!({}), json!({"replicas": -1}))),
+            (
+                "scaled without a version",
+                with(scale(json!({}), json!({"replicas": 1})), "/request/oldObject", Value::Null),
+            ),
+            ("eviction as a dry run", eviction(json!({"dryRun": ["All"]}))),
+            ("eviction of nobody", with(eviction(Value::Null), "/request/name", json!(""))),
             ("connect", with(update(), "/request/operation", json!("CONNECT"))),
             ("unknown operation", with(update(), "/request/operation", json!("PATCH"))),
             ("no change", with(update(), "/request/object", mk_object(Some("7"), "old"))),

@@ -6,11 +6,14 @@
 
 pub mod admission;
 pub mod certificates;
+pub mod configuration;
 mod connection;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+mod subresource;
 
 pub use admission::{Decoded, MalformedReview, decode};
 pub use certificates::{CertificateError, Serving, issue};
+pub use configuration::{Endpoint, Registration};
 pub use server::{Limits, serve};

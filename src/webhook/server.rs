@@ -155,7 +155,7 @@ fn review(body: &[u8], index: &Index) -> Response {
     let answer = warp::reply::json(&Answer::allow(&decoded.response_uid)).into_response();
     match decoded.record {
         Some(record) => {
-            debug!(request = ?record.request_uid, user = ?record.user.name, operation = %record.operation, uid = ?record.uid, "Admission recorded");
+            debug!(request = ?record.request_uid, user = ?record.user.name, operation = %record.request.operation(), uid = ?record.uid, "Admission recorded");
             index.insert(record, Instant::now());
         }
         None => debug!(request = ?decoded.response_uid, "Admission not recorded"),

@@ -102,7 +102,7 @@ metadata: {name: no-secret}
 spec: {url: 'URL', secretRef: {name: nothing}, allowedBranches: [main]}
 ",
         reason: "SecretNotFound",
-        says: "create it with the keys username and password",
+        says: "create it, as with the keys username and password",
     },
     Case {
         object: "watchrule/unknown-type",

@@ -12,6 +12,7 @@ mod harness;
 mod inventory;
 mod layers;
 mod main_job;
+mod registration;
 mod round_trip;
 mod snapshot;
 

@@ -15,7 +15,7 @@ use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
-use gitops_reverser::git::spec::{BasicAuth, BranchSpec, Identity, PushPolicy, TargetSpec};
+use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
 use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState, Warning};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
@@ -144,7 +144,7 @@ fn mk_spec(key: &BranchKey, password: &str) -> BranchSpec {
     let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300) };
     BranchSpec {
         key: key.clone(),
-        credentials: Some(BasicAuth { username: "git".into(), password: password.into() }),
+        credentials: Credentials::basic("git", password),
         committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
         push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
         poll_interval: Duration::from_secs(300),

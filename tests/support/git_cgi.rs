@@ -24,8 +24,13 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 const HEADERS_LIMIT: usize = 64 * 1024;
 
 /// Runs the backend for repositories below `root`, as the authenticated `user`. Both bodies are streamed, so
-/// that a pack of any size passes through.
-pub(crate) async fn answer(root: &Path, user: &str, request: Request<Incoming>) -> Result<Response<Body>> {
+/// that a pack of any size passes through; of the request's, `limit` bytes do.
+pub(crate) async fn answer(
+    root: &Path,
+    user: &str,
+    request: Request<Incoming>,
+    limit: usize,
+) -> Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let mut command = Command::from(git_command());
     command
@@ -49,7 +54,7 @@ pub(crate) async fn answer(root: &Path, user: &str, request: Request<Incoming>) 
     let mut child = command.spawn().context("starting git http-backend")?;
     let stdin = child.stdin.take().context("git http-backend has no standard input")?;
     let mut stdout = child.stdout.take().context("git http-backend has no standard output")?;
-    tokio::spawn(feed(body, stdin));
+    tokio::spawn(feed(body, stdin, limit));
 
     let mut read = BytesMut::new();
     let body_at = loop {
@@ -73,12 +78,16 @@ fn pass_header(command: &mut Command, headers: &HeaderMap, name: &str, variable:
 
 /// Passes the request body on. Ends early when the client is gone or the backend has read enough: either side
 /// notices for itself.
-async fn feed(mut body: Incoming, mut stdin: ChildStdin) {
-    while let Some(Ok(frame)) = body.frame().await {
+async fn feed(mut body: Incoming, mut stdin: ChildStdin, mut limit: usize) {
+    while limit > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if stdin.write_all(&data).await.is_err() {
+        let passed_on = data.len().min(limit);
+        limit -= passed_on;
+        if stdin.write_all(&data[..passed_on]).await.is_err() {
             return;
         }
     }

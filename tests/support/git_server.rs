@@ -3,17 +3,18 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use futures::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,13 +30,53 @@ use super::scratch::ScratchDir;
 const USER: &str = "git";
 const PASSWORD: &str = "loopback-only";
 
-/// A way for the server to fail until told otherwise.
+/// A way for the server to fail.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     /// Connections are accepted and closed at once.
     Down,
-    /// Every request, with or without credentials, is answered with this status and an empty body.
+    /// The answer is this status with an empty body.
     Status(u16),
+    /// There is never an answer.
+    Stall,
+    /// Git gets so many bytes of the request's body, and the client a closed connection.
+    CutRequest(usize),
+    /// Git does all its work, and the client gets so many bytes of the answer's body before the connection is closed.
+    CutAnswer(usize),
+    /// Git does all its work, and the client gets no answer: the connection is closed.
+    AnswerLost,
+    /// The answer takes so long.
+    Slow(Duration),
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The first request of every fetch and push: `info/refs`.
+    Refs,
+    /// `git-upload-pack`: listing refs by protocol 2, and fetching.
+    UploadPack,
+    /// `git-receive-pack`: the push itself.
+    ReceivePack,
+}
+
+impl Kind {
+    fn of(request: &Request<Incoming>) -> Self {
+        match request.uri().path() {
+            path if path.ends_with("/git-upload-pack") => Self::UploadPack,
+            path if path.ends_with("/git-receive-pack") => Self::ReceivePack,
+            _ => Self::Refs,
+        }
+    }
+}
+
+/// A fault and what it is for.
+#[derive(Clone, Copy, Debug)]
+struct Injected {
+    fault: Fault,
+    /// `None`: every request, with or without credentials. Otherwise only requests with the right credentials.
+    kind: Option<Kind>,
+    once: bool,
 }
 
 /// A running server with any number of repositories. Dropping it closes the port and removes the repositories.
@@ -50,13 +91,31 @@ pub(crate) struct GitServer {
 
 struct State {
     scratch: ScratchDir,
-    fault: Mutex<Option<Fault>>,
+    fault: Mutex<Option<Injected>>,
     requests: AtomicU64,
+    faults_met: AtomicU64,
 }
 
 impl State {
-    fn fault(&self) -> Option<Fault> {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    fn set(&self, injected: Option<Injected>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = injected;
+    }
+
+    fn is_down(&self) -> bool {
+        let injected = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*injected, Some(Injected { fault: Fault::Down, .. }))
+    }
+
+    /// The fault that a request meets.
+    fn meet(&self, request: &Request<Incoming>) -> Option<Fault> {
+        let mut injected = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let applies = |kind| kind == Kind::of(request) && authenticated(request);
+        let met = injected.filter(|injected| injected.kind.is_none_or(applies))?;
+        if met.once {
+            *injected = None;
+        }
+        self.faults_met.fetch_add(1, Ordering::Relaxed);
+        Some(met.fault)
     }
 }
 
@@ -67,8 +126,12 @@ impl GitServer {
     }
 
     fn start_blocking() -> Result<Self> {
-        let state =
-            Arc::new(State { scratch: ScratchDir::new()?, fault: Mutex::new(None), requests: AtomicU64::new(0) });
+        let state = Arc::new(State {
+            scratch: ScratchDir::new()?,
+            fault: Mutex::default(),
+            requests: AtomicU64::default(),
+            faults_met: AtomicU64::default(),
+        });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener =
             runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("binding the Git server")?;
@@ -106,7 +169,22 @@ impl GitServer {
 
     /// From now on every connection and request meets this fault; `None` heals.
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
-        *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.state.set(fault.map(|fault| Injected { fault, kind: None, once: false }));
+    }
+
+    /// From now on every request of this kind that has the right credentials meets this fault, until `set_fault(None)`.
+    pub(crate) fn fault_on(&self, kind: Kind, fault: Fault) {
+        self.state.set(Some(Injected { fault, kind: Some(kind), once: false }));
+    }
+
+    /// The next request of this kind that has the right credentials meets this fault.
+    pub(crate) fn fault_once(&self, kind: Kind, fault: Fault) {
+        self.state.set(Some(Injected { fault, kind: Some(kind), once: true }));
+    }
+
+    /// Requests that have met a fault so far; connections that were closed at once are not counted.
+    pub(crate) fn faults_met(&self) -> u64 {
+        self.state.faults_met.load(Ordering::Relaxed)
     }
 
     /// HTTP requests that have arrived so far, whatever they were answered with.
@@ -132,7 +210,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        if matches!(state.fault(), Some(Fault::Down)) {
+        if state.is_down() {
             continue;
         }
         let state = Arc::clone(&state);
@@ -147,27 +225,42 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 /// An error closes the connection without an answer.
 async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     state.requests.fetch_add(1, Ordering::Relaxed);
-    match state.fault() {
-        Some(Fault::Down) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
-        Some(Fault::Status(code)) => {
-            let status = StatusCode::from_u16(code).map_err(io::Error::other)?;
-            return Ok(empty(status));
-        }
-        None => {}
+    let fault = state.meet(&request);
+    match fault {
+        Some(Fault::Down) => return Err(closed()),
+        Some(Fault::Status(code)) => return Ok(empty(StatusCode::from_u16(code).map_err(io::Error::other)?)),
+        Some(Fault::Stall) => return std::future::pending().await,
+        Some(Fault::Slow(delay)) => tokio::time::sleep(delay).await,
+        _ => {}
     }
     if !authenticated(&request) {
         let mut response = empty(StatusCode::UNAUTHORIZED);
         response.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Basic realm=\"git\""));
         return Ok(response);
     }
-    answer_or_500(state.scratch.path(), request).await
+    let passed_on = if let Some(Fault::CutRequest(bytes)) = fault { bytes } else { usize::MAX };
+    let answer = git_cgi::answer(state.scratch.path(), USER, request, passed_on).await.or_else(|error| {
+        eprintln!("the Git server could not answer: {error:#}");
+        io::Result::Ok(empty(StatusCode::INTERNAL_SERVER_ERROR))
+    })?;
+    let passed_back = match fault {
+        Some(Fault::CutAnswer(bytes)) => bytes,
+        Some(Fault::CutRequest(_) | Fault::AnswerLost) => 0,
+        _ => return Ok(answer),
+    };
+    let (head, body) = answer.into_parts();
+    // Git has done its work when its answer is complete.
+    let complete = body.collect().await?.to_bytes();
+    if passed_back == 0 {
+        return Err(closed());
+    }
+    let first = complete.slice(..passed_back.min(complete.len()));
+    let frames = stream::iter([Ok(Frame::data(first)), Err(closed())]);
+    Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
 }
 
-async fn answer_or_500(root: &Path, request: Request<Incoming>) -> io::Result<Response<Body>> {
-    git_cgi::answer(root, USER, request).await.or_else(|error| {
-        eprintln!("the Git server could not answer: {error:#}");
-        Ok(empty(StatusCode::INTERNAL_SERVER_ERROR))
-    })
+fn closed() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionAborted)
 }
 
 fn authenticated(request: &Request<Incoming>) -> bool {

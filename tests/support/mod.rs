@@ -1,5 +1,5 @@
 //! The real parts that the tests and the benchmark run against, all on loopback and all gone afterwards:
-//! a Kubernetes control plane, a smart-HTTP Git remote, and processes that cannot outlive us.
+//! a Kubernetes control plane, Git remotes over smart HTTP and SSH, and processes that cannot outlive us.
 
 // Compiled into the integration binary and into examples; each uses a part of it.
 #![allow(dead_code)]
@@ -16,3 +16,5 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod remote_repo;
 pub(crate) mod scratch;
+pub(crate) mod sshd;
+pub(crate) mod witness;

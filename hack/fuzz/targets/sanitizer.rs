@@ -4,19 +4,19 @@
 #![no_main]
 
 use gitops_reverser_fuzz::kind;
-use gitops_reverser_fuzz::sanitize::{Document, content_hash, manifest, noise, same_object};
+use gitops_reverser_fuzz::sanitize::{Document, fingerprint, manifest, noise, same_object};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, &str)| {
     let (choice, json) = input;
     let kind = kind(choice);
     let Ok(document) = Document::parse(json) else { return };
-    let hash = content_hash(&document);
+    let hash = fingerprint(&document);
     let reason = noise(&document, &kind);
 
     let mut stripped = document.clone();
     let Ok(written) = manifest(&mut stripped, &kind) else { return };
-    assert_eq!(content_hash(&stripped), hash, "a pass changed what the object was");
+    assert_eq!(fingerprint(&stripped), hash, "a pass changed what the object was");
     assert_eq!(noise(&document, &kind), reason);
     let again = manifest(&mut document.clone(), &kind).map(|manifest| manifest.oid());
     assert_eq!(again, Ok(written.oid()), "the same object, other bytes");

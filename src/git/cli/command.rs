@@ -7,39 +7,57 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Variables of our own environment that git and its transports may see; nothing else is passed on.
-const PASSED_ON: [&str; 14] = [
-    "PATH",
+/// Variables of our own environment that every git and its transports may see: where programs and temporary files are,
+/// and which way leads out. Whoever sets a proxy sets it here.
+const PASSED_ON: [&str; 9] =
+    ["PATH", "TMPDIR", "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// Variables that lead to credentials of the operator's own: only [`GitCommand::ambient`] commands see them.
+const AMBIENT: [&str; 8] = [
     "HOME",
-    "TMPDIR",
+    "USER",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
     "GIT_CONFIG_GLOBAL",
-    "GIT_SSL_CAINFO",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
+    "GIT_CONFIG_SYSTEM",
+    "SSH_AUTH_SOCK",
+    "KRB5CCNAME",
+];
+
+/// What credential helpers of the big clouds find their identity by; the names begin so.
+const AMBIENT_PREFIXES: [&str; 4] = ["AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_"];
+
+/// What other commands get in place of the operator's own configuration: no gitconfig, no `~/.netrc`, no cookies, and
+/// nobody's attributes.
+const EMPTY_HOME: [(&str, &str); 5] = [
+    ("HOME", "/dev/null"),
+    ("XDG_CONFIG_HOME", "/dev/null"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+];
+
+/// What other commands are configured with in place of the operator's own credentials.
+const EMPTY_CREDENTIALS: [(&str, &str); 2] = [
+    // An empty value forgets the helpers that are configured: credentials come from the provider's Secret only.
+    ("credential.helper", ""),
+    // A server that asks for Kerberos would be given the operator's ticket.
+    ("http.emptyAuth", "false"),
 ];
 
 /// What holds for every command, whatever the repository or the administrator's configuration says.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 15] = [
     // The repository's or the user's hooks never run.
     ("core.hooksPath", "/dev/null"),
     // Nobody is there to answer.
     ("core.askPass", ""),
-    // An empty value forgets the helpers that are configured: credentials come from the provider's Secret only.
-    ("credential.helper", ""),
     ("protocol.allow", "never"),
     ("protocol.https.allow", "always"),
+    ("protocol.ssh.allow", "always"),
     // A redirect could lead to where spec.url may not point.
     ("http.followRedirects", "false"),
-    // A connection that moves less than this for so long is taken for dead.
+    // A connection that moves less than this for as long as `Patience::stalled` is taken for dead.
     ("http.lowSpeedLimit", "1000"),
-    ("http.lowSpeedTime", "30"),
     // Signing and tidying are ours to decide.
     ("commit.gpgSign", "false"),
     ("gc.auto", "0"),
@@ -53,12 +71,31 @@ const CONFIG: [(&str, &str); 16] = [
     ("transfer.credentialsInUrl", "die"),
 ];
 
+/// How long a remote may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For moving nothing to speak of, in whole seconds.
+    pub stalled: Duration,
+    /// For a fetch or a push in all.
+    pub transfer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stalled: Duration::from_secs(30), transfer: Duration::from_secs(600) }
+    }
+}
+
 /// The git binary, and what every command of it shares.
 #[derive(Clone, Debug)]
 pub struct Git {
     executable: PathBuf,
-    environment: Vec<(&'static str, OsString)>,
+    environment: Vec<(OsString, OsString)>,
+    ambient: Vec<(OsString, OsString)>,
+    /// What `GIT_SSL_CAINFO` names. As a variable it would win over the authority that a provider's Secret names.
+    authorities: Option<String>,
     insecure_transports: bool,
+    patience: Patience,
 }
 
 impl Git {
@@ -68,15 +105,44 @@ impl Git {
     /// One sentence that says what to install.
     pub async fn find(insecure_transports: bool) -> Result<Self, GitError> {
         let executable = which::which("git").map_err(|_| GitError::NotInstalled)?;
-        let environment =
-            PASSED_ON.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))).collect();
-        let git = Self { executable, environment, insecure_transports };
+        let ours = |is_ours: fn(&str) -> bool| {
+            std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)).collect()
+        };
+        let git = Self {
+            executable,
+            environment: ours(|name| PASSED_ON.contains(&name)),
+            ambient: ours(|name| {
+                AMBIENT.contains(&name) || AMBIENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            }),
+            authorities: std::env::var("GIT_SSL_CAINFO").ok(),
+            insecure_transports,
+            patience: Patience::default(),
+        };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
             Some(version) if version >= Version::OLDEST => Ok(git),
             Some(version) => Err(GitError::TooOld { found: version, oldest: Version::OLDEST }),
             None => Err(GitError::Unreadable { command: "version".into(), answer: answer.text() }),
         }
+    }
+
+    /// Whether `http://`, `file://` and local addresses may be used.
+    #[must_use]
+    pub const fn allows_insecure(&self) -> bool {
+        self.insecure_transports
+    }
+
+    /// The same with another patience with remotes.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long a remote may take.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// A command in the repository at `git_dir`.
@@ -99,6 +165,7 @@ pub struct GitCommand {
     deadline: Duration,
     input: Vec<u8>,
     lazy_fetch: bool,
+    ambient: bool,
 }
 
 impl GitCommand {
@@ -113,6 +180,7 @@ impl GitCommand {
             deadline: Duration::from_secs(60),
             input: Vec::new(),
             lazy_fetch: false,
+            ambient: false,
         }
     }
 
@@ -165,6 +233,13 @@ impl GitCommand {
         self
     }
 
+    /// Lets the command use the operator's own configuration and credentials: gitconfig, credential helpers, agent.
+    #[must_use]
+    pub const fn ambient(mut self) -> Self {
+        self.ambient = true;
+        self
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors
@@ -192,6 +267,11 @@ impl GitCommand {
             command.arg(if self.takes_revisions() { "--end-of-options" } else { "--" }).args(&self.operands);
         }
         command.env_clear().envs(self.git.environment.iter().map(|(name, value)| (name, value)));
+        if self.ambient {
+            command.envs(self.git.ambient.iter().map(|(name, value)| (name, value)));
+        } else {
+            command.envs(EMPTY_HOME);
+        }
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
         // A path is a path, whatever characters it has.
         command.env("GIT_LITERAL_PATHSPECS", "1");
@@ -202,12 +282,15 @@ impl GitCommand {
         if let Some(git_dir) = &self.git_dir {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
+        let stalled = self.git.patience.stalled.as_secs().to_string();
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
-        let fixed = CONFIG.iter().chain(insecure).map(|(key, value)| (*key, *value));
+        let unarmed = EMPTY_CREDENTIALS.iter().filter(|_| !self.ambient);
+        let authorities = self.git.authorities.as_deref().map(|path| ("http.sslCAInfo", path));
+        let fixed = CONFIG.iter().chain(unarmed).chain(insecure).map(|(key, value)| (*key, *value)).chain(authorities);
         let own = self.config.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut count = 0;
-        for (key, value) in fixed.chain(own) {
+        for (key, value) in fixed.chain([("http.lowSpeedTime", stalled.as_str())]).chain(own) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;
         }

@@ -4,6 +4,6 @@ pub mod command;
 pub mod process;
 pub mod version;
 
-pub use command::{Git, GitCommand};
+pub use command::{Git, GitCommand, Patience};
 pub use process::{GitError, Output};
 pub use version::Version;

@@ -1,6 +1,7 @@
 //! Running one git process: its own process group, a deadline, bounded output.
 
 use super::version::Version;
+use crate::git::credentials::AccessError;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,6 +34,14 @@ pub enum GitError {
         command: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// What the command needs to open the repository cannot be had.
+    #[error("git {command} was not run: {source}")]
+    Access {
+        /// The subcommand.
+        command: String,
+        /// Why.
+        source: AccessError,
     },
     /// An operand looks like an option.
     #[error("git {command} was not run: {operand:?} could be read as an option")]

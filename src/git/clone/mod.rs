@@ -14,7 +14,7 @@ use super::commit::Commit;
 use super::fast_import;
 use super::journal;
 use super::places::Places;
-use super::spec::BasicAuth;
+use super::spec::Credentials;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, BranchKey, Oid, RepoPath};
@@ -51,7 +51,7 @@ impl BranchClone {
         git: &Git,
         places: &Places,
         key: &BranchKey,
-        auth: Option<&BasicAuth>,
+        credentials: &Credentials,
     ) -> Result<(Self, bool), GitError> {
         let directory = places.work_dir.join("repos").join(folder_name(key));
         let mut clone = Self {
@@ -63,7 +63,7 @@ impl BranchClone {
         };
         let is_new = !clone.directory.join(READY).is_file();
         if is_new {
-            clone.create(auth).await?;
+            clone.create(credentials).await?;
         } else {
             clone.remove_leftovers().map_err(|source| Self::io("open", source))?;
             let answer = clone.command("rev-parse").flag("--show-object-format").run().await?.success()?.text();
@@ -72,12 +72,12 @@ impl BranchClone {
         Ok((clone, is_new))
     }
 
-    async fn create(&mut self, auth: Option<&BasicAuth>) -> Result<(), GitError> {
+    async fn create(&mut self, credentials: &Credentials) -> Result<(), GitError> {
         if self.directory.exists() {
             std::fs::remove_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
         }
         std::fs::create_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
-        let advertised = self.advertised(auth).await?;
+        let advertised = self.advertised(credentials).await?;
         if advertised.branch.or(advertised.head).is_some_and(|oid| oid.to_string().len() == 64) {
             self.format = ObjectFormat::Sha256;
         }
@@ -94,7 +94,7 @@ impl BranchClone {
         let start = if advertised.branch.is_some() { self.key.branch.to_ref() } else { "HEAD".to_owned() };
         if let Some(tip) = advertised.branch.or(advertised.head) {
             let refspec = format!("+{start}:{}", self.tracking());
-            self.remote_command("fetch", auth, |fetch| {
+            self.remote_command("fetch", credentials, |fetch| {
                 fetch
                     .flag("--quiet")
                     .flag("--no-tags")

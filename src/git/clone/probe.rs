@@ -3,7 +3,7 @@
 use super::BranchClone;
 use crate::git::cli::{GitError, Output};
 use crate::git::push::PushOutcome;
-use crate::git::spec::BasicAuth;
+use crate::git::spec::Credentials;
 
 /// The branch that a probe would make.
 const PROBE: &str = "refs/heads/gitops-reverser-write-probe";
@@ -14,13 +14,13 @@ impl BranchClone {
     ///
     /// # Errors
     /// When the remote cannot be reached or lets us only read.
-    pub async fn probe(&self, auth: Option<&BasicAuth>) -> Result<(), GitError> {
+    pub async fn probe(&self, credentials: &Credentials) -> Result<(), GitError> {
         let tree = self.write_object("-ttree", String::new()).await?;
         let nobody = "gitops-reverser <gitops-reverser@users.noreply.invalid> 0 +0000";
         let commit = format!("tree {tree}\nauthor {nobody}\ncommitter {nobody}\n\nprobe\n");
         let commit = self.write_object("-tcommit", commit).await?;
         let result = self
-            .remote_command("push", auth, |push| {
+            .remote_command("push", credentials, |push| {
                 let push = push.flag("--dry-run").flag("--porcelain").flag("--no-verify").flag("--no-follow-tags");
                 push.operand("origin").operand(format!("{commit}:{PROBE}"))
             })

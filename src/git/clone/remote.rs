@@ -1,15 +1,15 @@
 //! What a clone asks of its remote.
 
 use super::BranchClone;
+use crate::git::classify::Class;
 use crate::git::cli::{GitCommand, GitError, Output};
-use crate::git::credentials::CredentialFile;
+use crate::git::credentials::{Access, Authentication};
 use crate::git::push::PushOutcome;
-use crate::git::spec::BasicAuth;
+use crate::git::spec::Credentials;
 use crate::resource::Oid;
+use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long a transfer may take in all; a stalled one ends earlier.
-const TRANSFER: Duration = Duration::from_secs(600);
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -36,12 +36,12 @@ impl BranchClone {
     ///
     /// # Errors
     /// When git fails.
-    pub async fn read_blobs(&self, ids: &[Oid], auth: Option<&BasicAuth>) -> Result<Vec<Vec<u8>>, GitError> {
+    pub async fn read_blobs(&self, ids: &[Oid], credentials: &Credentials) -> Result<Vec<Vec<u8>>, GitError> {
         let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
         // One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by
         // their id, it still may.
         let fetched = self
-            .remote_command("fetch", auth, |fetch| {
+            .remote_command("fetch", credentials, |fetch| {
                 let fetch =
                     fetch.flag("--quiet").flag("--no-tags").flag("--no-write-fetch-head").flag("--filter=blob:none");
                 let fetch = fetch.config("fetch.negotiationAlgorithm", "noop").flag("--stdin");
@@ -52,7 +52,7 @@ impl BranchClone {
             tracing::debug!(%error, "Blobs cannot be fetched by their ids");
         }
         let output = self
-            .remote_command("cat-file", auth, |command| {
+            .remote_command("cat-file", credentials, |command| {
                 command.flag("--batch").lazy_fetch().deadline(LOOK).input(input.into_bytes())
             })
             .await?
@@ -65,8 +65,8 @@ impl BranchClone {
     ///
     /// # Errors
     /// When the remote cannot be used.
-    pub async fn fetch(&self, known: Option<Oid>, auth: Option<&BasicAuth>) -> Result<RemoteTip, GitError> {
-        let advertised = self.advertised(auth).await?;
+    pub async fn fetch(&self, known: Option<Oid>, credentials: &Credentials) -> Result<RemoteTip, GitError> {
+        let advertised = self.advertised(credentials).await?;
         let exists = advertised.branch.is_some();
         let tip = advertised.branch.or(advertised.head);
         if tip.is_none() || tip == known {
@@ -74,7 +74,7 @@ impl BranchClone {
         }
         let source = if exists { self.key.branch.to_ref() } else { "HEAD".to_owned() };
         let refspec = format!("+{source}:{}", self.tracking());
-        self.remote_command("fetch", auth, |fetch| {
+        self.remote_command("fetch", credentials, |fetch| {
             fetch.flag("--quiet").flag("--no-tags").operand("origin").operand(refspec)
         })
         .await?
@@ -82,10 +82,10 @@ impl BranchClone {
         Ok(RemoteTip { tip: self.resolve(&self.tracking()).await?, exists })
     }
 
-    pub(super) async fn advertised(&self, auth: Option<&BasicAuth>) -> Result<Advertised, GitError> {
+    pub(super) async fn advertised(&self, credentials: &Credentials) -> Result<Advertised, GitError> {
         let (url, branch) = (self.key.url.as_str(), self.key.branch.to_ref());
         let output = self
-            .remote_command("ls-remote", auth, |command| {
+            .remote_command("ls-remote", credentials, |command| {
                 command.flag("--quiet").operand(url).operand("HEAD").operand(branch.clone())
             })
             .await?
@@ -106,8 +106,8 @@ impl BranchClone {
 
     /// Pushes `tip`, fast-forward only, if the remote still stands at `base`. On a remote that was put back to an older
     /// commit the push would be a fast-forward, and bring back what was removed there.
-    pub async fn push(&self, tip: Oid, base: Option<Oid>, auth: Option<&BasicAuth>) -> PushOutcome {
-        match self.advertised(auth).await {
+    pub async fn push(&self, tip: Oid, base: Option<Oid>, credentials: &Credentials) -> PushOutcome {
+        match self.advertised(credentials).await {
             Ok(Advertised { branch, head }) if branch.or(head) != base => {
                 return PushOutcome::Stale("the branch has moved".to_owned());
             }
@@ -116,7 +116,7 @@ impl BranchClone {
         }
         let refspec = format!("{tip}:{}", self.key.branch.to_ref());
         let result = self
-            .remote_command("push", auth, |push| {
+            .remote_command("push", credentials, |push| {
                 push.flag("--porcelain").flag("--no-verify").flag("--no-follow-tags").operand("origin").operand(refspec)
             })
             .await;
@@ -126,12 +126,21 @@ impl BranchClone {
     pub(super) async fn remote_command(
         &self,
         subcommand: &'static str,
-        auth: Option<&BasicAuth>,
+        credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let credentials =
-            CredentialFile::write(auth, &self.key.url, &self.secrets).map_err(|source| Self::io(subcommand, source))?;
-        arguments(credentials.apply(self.command(subcommand)).deadline(TRANSFER)).run().await
+        let insecure = self.git.allows_insecure();
+        let access = Access::prepare(credentials, &self.key.url, &self.secrets, insecure, Timestamp::now())
+            .await
+            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
+        let output =
+            arguments(access.apply(self.command(subcommand)).deadline(self.git.patience().transfer)).run().await?;
+        if let Authentication::GithubApp(app) = &credentials.authentication
+            && Class::of_output(&output) == Some(Class::Auth)
+        {
+            app.forget().await;
+        }
+        Ok(output)
     }
 }
 

@@ -64,7 +64,7 @@ impl Worker {
         if ids.is_empty() {
             return Vec::new();
         }
-        self.clone.read_blobs(&ids, self.spec.credentials.as_ref()).await.unwrap_or_else(|error| {
+        self.clone.read_blobs(&ids, &self.spec.credentials).await.unwrap_or_else(|error| {
             let detail = classify::describe(&error).message;
             tracing::warn!(branch = %self.spec.key, %error, detail, "Files on the branch cannot be read");
             vec![Vec::new(); ids.len()]

@@ -117,7 +117,7 @@ async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClo
     loop {
         let spec = channels.spec.borrow_and_update().clone();
         let error = tokio::select! {
-            opened = BranchClone::open(&settings.git, &settings.places, &spec.key, spec.credentials.as_ref()) => match opened {
+            opened = BranchClone::open(&settings.git, &settings.places, &spec.key, &spec.credentials) => match opened {
                 Ok(opened) => return Some(opened),
                 Err(error) => error,
             },
@@ -276,16 +276,16 @@ impl Worker {
         if !self.remote.is_idle() || self.remote_due(now).is_none_or(|due| due > now) {
             return;
         }
-        let (clone, auth) = (self.clone.clone(), self.spec.credentials.clone());
+        let (clone, credentials) = (self.clone.clone(), self.spec.credentials.clone());
         let is_proof_due = self.may_prove() && self.prove_at <= now && !self.must_fetch;
         let is_push_due = self.leaving.is_some() || self.schedule.due().is_some_and(|due| due <= now);
         match self.tip {
             Some(tip) if is_push_due && !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
-                self.remote.start(remote::push(clone, tip, self.base, self.schedule.queued(), auth));
+                self.remote.start(remote::push(clone, tip, self.base, self.schedule.queued(), credentials));
             }
-            _ if is_proof_due => self.remote.start(remote::probe(clone, auth)),
-            _ => self.remote.start(remote::fetch(clone, self.base, auth)),
+            _ if is_proof_due => self.remote.start(remote::probe(clone, credentials)),
+            _ => self.remote.start(remote::fetch(clone, self.base, credentials)),
         }
     }
 

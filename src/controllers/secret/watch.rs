@@ -1,7 +1,8 @@
-//! Credentials: what is read of a Secret, and how it is watched.
+//! The Secrets that are referred to, each watched by its name.
 
-use crate::git::spec::BasicAuth;
-use crate::resource::NamespacedName;
+use super::parse::{InvalidSecret, credentials};
+use crate::git::spec::Credentials;
+use crate::resource::{HostPolicy, NamespacedName};
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures::{StreamExt as _, future};
 use k8s_openapi::api::core::v1::Secret;
@@ -9,6 +10,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// What is known of a Secret that a provider refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,33 +22,19 @@ pub enum SecretState {
     /// The API server refuses to show it: its words.
     Unreadable(String),
     /// It holds no credentials: what is wrong.
-    Invalid(&'static str),
+    Invalid(InvalidSecret),
     /// What it holds.
-    Found(BasicAuth),
+    Found(Credentials),
 }
 
-impl From<Option<&Secret>> for SecretState {
-    fn from(secret: Option<&Secret>) -> Self {
+impl SecretState {
+    fn of(secret: Option<&Secret>, hosts: &HostPolicy) -> Self {
         let Some(secret) = secret else { return Self::Missing };
-        let text = |key: &str| {
-            let bytes = secret.data.as_ref().and_then(|data| data.get(key));
-            // Files and here-documents end in a newline that is no part of a password.
-            bytes.map(|bytes| std::str::from_utf8(&bytes.0).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
-        };
-        match (text("username"), text("password")) {
-            (None, _) => Self::Invalid("it has no key username"),
-            (_, None) => Self::Invalid("it has no key password"),
-            (Some(Ok(username)), Some(Ok(password))) if is_clean(&username) && is_clean(&password) => {
-                Self::Found(BasicAuth { username, password })
-            }
-            _ => Self::Invalid("username and password must be text in UTF-8, not empty, without control characters"),
+        match credentials(secret, hosts) {
+            Ok(credentials) => Self::Found(credentials),
+            Err(problem) => Self::Invalid(problem),
         }
     }
-}
-
-/// A newline would end the line of git's credential protocol and begin another.
-fn is_clean(text: &str) -> bool {
-    !text.is_empty() && !text.contains(char::is_control)
 }
 
 type Seen = (NamespacedName, Result<SecretState, String>);
@@ -54,6 +42,7 @@ type Seen = (NamespacedName, Result<SecretState, String>);
 /// Watches exactly the Secrets that are referred to, each by its name; others never leave the API server.
 pub struct SecretWatches {
     client: Client,
+    hosts: Arc<HostPolicy>,
     states: BTreeMap<NamespacedName, SecretState>,
     aborts: BTreeMap<NamespacedName, AbortHandle>,
     streams: SelectAll<Abortable<BoxStream<'static, Seen>>>,
@@ -66,10 +55,16 @@ impl fmt::Debug for SecretWatches {
 }
 
 impl SecretWatches {
-    /// Watches nothing yet.
+    /// Watches nothing yet. `hosts` says where an app may get its tokens.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, states: BTreeMap::new(), aborts: BTreeMap::new(), streams: SelectAll::new() }
+    pub fn new(client: Client, hosts: HostPolicy) -> Self {
+        Self {
+            client,
+            hosts: Arc::new(hosts),
+            states: BTreeMap::new(),
+            aborts: BTreeMap::new(),
+            streams: SelectAll::new(),
+        }
     }
 
     /// Watches `wanted` and nothing else. What is new is [`SecretState::Pending`] at first.
@@ -86,7 +81,7 @@ impl SecretWatches {
             if self.states.contains_key(&name) {
                 continue;
             }
-            let (stream, abort) = futures::stream::abortable(states(&self.client, &name));
+            let (stream, abort) = futures::stream::abortable(states(&self.client, Arc::clone(&self.hosts), &name));
             self.streams.push(stream);
             self.aborts.insert(name.clone(), abort);
             self.states.insert(name, SecretState::Pending);
@@ -118,7 +113,7 @@ impl SecretWatches {
     }
 }
 
-fn states(client: &Client, name: &NamespacedName) -> BoxStream<'static, Seen> {
+fn states(client: &Client, hosts: Arc<HostPolicy>, name: &NamespacedName) -> BoxStream<'static, Seen> {
     let api = Api::<Secret>::namespaced(client.clone(), &name.namespace);
     let name = name.clone();
     let fields = format!("metadata.name={}", name.name);
@@ -134,8 +129,8 @@ fn states(client: &Client, name: &NamespacedName) -> BoxStream<'static, Seen> {
                 listed = Some(secret);
                 None
             }
-            Ok(watcher::Event::InitDone) => Some(Ok(SecretState::from(listed.take().as_ref()))),
-            Ok(watcher::Event::Apply(secret)) => Some(Ok(SecretState::from(Some(&secret)))),
+            Ok(watcher::Event::InitDone) => Some(Ok(SecretState::of(listed.take().as_ref(), &hosts))),
+            Ok(watcher::Event::Apply(secret)) => Some(Ok(SecretState::of(Some(&secret), &hosts))),
             Ok(watcher::Event::Delete(_)) => Some(Ok(SecretState::Missing)),
             Err(error) => {
                 tracing::warn!(secret = %name, %error, "Watching a Secret failed");
@@ -145,37 +140,4 @@ fn states(client: &Client, name: &NamespacedName) -> BoxStream<'static, Seen> {
         future::ready(state.map(|state| (name.clone(), state)))
     });
     states.boxed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use k8s_openapi::ByteString;
-
-    fn mk_secret(data: &[(&str, &[u8])]) -> Secret {
-        let data = data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.to_vec()))).collect();
-        Secret { data: Some(data), ..Secret::default() }
-    }
-
-    #[test]
-    fn credentials_are_read_or_it_is_said_what_is_wrong() {
-        let found = |username: &str, password: &str| {
-            SecretState::Found(BasicAuth { username: username.into(), password: password.into() })
-        };
-        let unusable = "username and password must be text in UTF-8, not empty, without control characters";
-        let table: &[(&[(&str, &[u8])], SecretState)] = &[
-            (&[("username", b"bot"), ("password", b"p:w")], found("bot", "p:w")),
-            (&[("username", b"bot\n"), ("password", b"pw\r\n"), ("other", b"x")], found("bot", "pw")),
-            (&[("password", b"pw")], SecretState::Invalid("it has no key username")),
-            (&[("username", b"bot"), ("token", b"pw")], SecretState::Invalid("it has no key password")),
-            (&[("username", b"bot"), ("password", b"")], SecretState::Invalid(unusable)),
-            (&[("username", b"bot"), ("password", b"\xff")], SecretState::Invalid(unusable)),
-            (&[("username", b"a\nhost=evil"), ("password", b"pw")], SecretState::Invalid(unusable)),
-        ];
-        for (data, expected) in table {
-            assert_eq!(SecretState::from(Some(&mk_secret(data))), *expected);
-        }
-        assert_eq!(SecretState::from(None), SecretState::Missing);
-        assert_eq!(SecretState::from(Some(&Secret::default())), SecretState::Invalid("it has no key username"));
-    }
 }
