@@ -1,11 +1,16 @@
 //! What becomes of edits that others make in our folder: a person, or a tool that applies from there.
 
 use crate::support::engine::{Engine, SOON, change, commits, content, mk_remote, path, seed, target, unpushed, upsert};
-use crate::support::git_server::GitServer;
+use crate::support::git_server::{Fault, GitServer};
+use crate::support::operator::{Mirror, apply, shared};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::RemoteRepo;
 use crate::support::scratch::ScratchDir;
 use gitops_reverser::change::{Content, Resync};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
 use std::time::Duration;
 
 const ERIN: &str = "Erin <erin@example.com>";
@@ -165,7 +170,7 @@ async fn what_a_list_brought_does_not_revert_an_edit_that_was_pushed_meanwhile()
     let (server, repo, work_dir) = mk_remote("spared").await;
     let engine = start(&server, &repo, &work_dir, FOR_EVER).await;
     mirrored(&engine, &repo).await;
-    server.set_fault(Some(crate::support::git_server::Fault::Down));
+    server.set_fault(Some(Fault::Down));
     let mailbox = engine.ready().await;
     seed(&mailbox, &[("a", "2"), ("b", "2")]).await;
     mailbox.send(upsert("c", "1"));
@@ -223,4 +228,66 @@ async fn where_the_history_does_not_reach_every_difference_has_its_time() {
     commits(&repo, 63).await;
     assert_eq!(repo.read("main", &path("a")), content("1", "a"));
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_read_for_now_are_looked_at_later() {
+    let (server, repo, work_dir) = mk_remote("unread").await;
+    let by_hand = "# mine\nkind: ConfigMap\napiVersion: v1\nmetadata: {namespace: shop, name: a}\ndata: {key: \"1\"}\n";
+    repo.commit_file("main", &path("a"), by_hand, ERIN);
+    repo.commit_file("main", &path("gone"), &content("1", "gone").unwrap(), ERIN);
+    let mut engine = start(&server, &repo, &work_dir, FOR_EVER).await;
+    let mailbox = engine.ready().await;
+    server.set_fault(Some(Fault::Down));
+    let objects = [("a", "\"1\""), ("b", "1")];
+    seed(&mailbox, &objects).await;
+    unpushed(&engine, 1).await;
+    server.set_fault(None);
+    asked(&mut engine).await;
+    seed(&mailbox, &objects).await;
+    commits(&repo, 4).await;
+    assert_eq!(repo.read("main", &path("a")).as_deref(), Some(by_hand));
+    assert_eq!(repo.files("main"), [path("a"), path("b")]);
+    engine.stop().await;
+}
+
+/// One file of somebody else is applied to the cluster in time, as a GitOps tool does, the other is not.
+#[tokio::test]
+async fn beside_a_gitops_tool_only_what_it_does_not_apply_is_overwritten() {
+    let cluster = shared().await.unwrap();
+    let mirror = Mirror::prepare(cluster, "beside").await.unwrap();
+    let configuration = mirror.configuration(&["configmaps"]);
+    let grace = "baseFolder: live\n  foreignEditGrace: 5s";
+    apply(cluster, &configuration.replace("baseFolder: live", grace)).await.unwrap();
+    mirror.ready(cluster).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client_as("flux").await.unwrap(), &mirror.namespace);
+    let mk_map = |name: &str| serde_json::from_value(json!({"metadata": {"name": name}, "data": {"key": "old"}}));
+    for name in ["applied", "ignored"] {
+        maps.create(&PostParams::default(), &mk_map(name).unwrap()).await.unwrap();
+        mirror.commits(&mirror.config_map(name), 1).await.unwrap();
+    }
+    let (applied, ignored) = (mirror.config_map("applied"), mirror.config_map("ignored"));
+    for file in [&applied, &ignored] {
+        let edited = mirror.repo.read("main", file).unwrap().replace("old", "theirs");
+        mirror.repo.commit_file("main", file, &edited, ERIN);
+    }
+    let patch = Patch::Merge(json!({"data": {"key": "theirs"}}));
+    maps.patch("applied", &PatchParams::default(), &patch).await.unwrap();
+    let log = mirror.commits(&ignored, 3).await.unwrap();
+    assert_eq!(log[2].subject, "[RECONCILE] 1 files written, 0 deleted");
+    assert!(mirror.repo.read("main", &ignored).unwrap().contains("old"));
+    assert!(mirror.repo.read("main", &applied).unwrap().contains("theirs"));
+    assert_eq!(mirror.history(&applied).len(), 2, "{:#?}", mirror.history(&applied));
+
+    // Rewritten history is told as an event on the target.
+    mirror.repo.git(&["update-ref", "refs/heads/main", "refs/heads/main~1"]);
+    maps.create(&PostParams::default(), &mk_map("another").unwrap()).await.unwrap();
+    eventually(SOON, "the event", async || {
+        let mut events = cluster.kubectl();
+        events.args(["get", "events", "--namespace", &mirror.namespace, "--output=name"]);
+        let output = events.args(["--field-selector=reason=HistoryRewritten,type=Warning"]).output().await?;
+        Ok((!output.stdout.is_empty()).then_some(()))
+    })
+    .await
+    .unwrap();
 }

@@ -21,8 +21,8 @@ use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState, Warning};
 use crate::change::Resync;
-use crate::resource::Oid;
-use std::collections::BTreeMap;
+use crate::resource::{NamespacedName, Oid};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -163,6 +163,8 @@ struct Worker {
     prove_at: Instant,
     /// The revision of the spec at which the server refused the journal; `None` while it does not.
     refused_at: Option<u64>,
+    /// Targets of which files could not be read when a list came: it decided less than it should have.
+    unread: BTreeSet<NamespacedName>,
 }
 
 impl Worker {
@@ -185,6 +187,7 @@ impl Worker {
             is_writable: false,
             prove_at: Instant::now(),
             refused_at: None,
+            unread: BTreeSet::new(),
             spec,
             channels,
             clone,
