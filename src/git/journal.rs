@@ -138,3 +138,57 @@ fn parse_diffs(diffs: &[u8]) -> Option<HashMap<Oid, Vec<FileChange>>> {
     }
     Some(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    const NEW: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    const LIST: &str = "[RECONCILE] 1 files written, 0 deleted\n\nX-ConfigButler-Operation: RECONCILE\n";
+    const CHANGE: &str =
+        "[UPDATE] ConfigMap/a\n\nX-ConfigButler-Operation: RECONCILE\n\nX-ConfigButler-Operation: UPDATE\n";
+
+    fn path(name: &str) -> RepoPath {
+        RepoPath::new(name).unwrap()
+    }
+
+    fn mk_commit(message: &str, files: &[(&str, Option<&str>)]) -> Commit {
+        let file = |(name, oid): &(&str, Option<&str>)| match oid {
+            Some(oid) => FileChange::Point(path(name), oid.parse().unwrap()),
+            None => FileChange::Remove(path(name)),
+        };
+        Commit {
+            target: None,
+            author: Signature::verbatim("a <b> 1 +0000"),
+            committer: Signature::verbatim("a <b> 1 +0000"),
+            message: message.to_owned(),
+            files: files.iter().map(file).collect(),
+        }
+    }
+
+    /// The files of what is left of one commit on a tip that holds `a`, `b` and `c/d`.
+    fn rebased(message: &str, files: &[(&str, Option<&str>)], spared: &[&str]) -> Vec<String> {
+        let mut tree = TreeIndex::default();
+        ["a", "b", "c/d"].iter().for_each(|name| tree.insert(path(name), OLD.parse().unwrap()));
+        let spared = spared.iter().map(|name| path(name)).collect();
+        let left = rebase(vec![mk_commit(message, files)], tree, &spared);
+        assert!(left.iter().all(|commit| !commit.files.is_empty()));
+        left.iter().flat_map(|commit| &commit.files).map(|file| file.path().to_string()).collect()
+    }
+
+    #[test]
+    fn only_what_the_tip_lacks_is_replayed() {
+        let files = [("a", Some(OLD)), ("b", Some(NEW)), ("c", Some(NEW)), ("x", None), ("c/d", None)];
+        assert_eq!(rebased(CHANGE, &files, &[]), ["b", "c/d"]);
+        assert!(rebased(CHANGE, &[("a", Some(OLD)), ("x", None)], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_list_does_not_revert_what_was_edited_since_but_a_change_does() {
+        let files = [("a", Some(NEW)), ("b", None)];
+        assert_eq!(rebased(LIST, &files, &["a"]), ["b"]);
+        assert!(rebased(LIST, &files, &["a", "b"]).is_empty());
+        assert_eq!(rebased(CHANGE, &files, &["a", "b"]), ["a", "b"]);
+    }
+}
