@@ -10,7 +10,8 @@ use crate::commands::webhook_configuration::{self, Coverage};
 use crate::controllers::registration::{self, Ownership};
 use crate::controllers::{self, events};
 use crate::git::batch::BatchLimits;
-use crate::git::cli::Git;
+use crate::git::cli::{Git, ProcessLimits};
+use crate::git::clone::policy::ClonePolicy;
 use crate::git::message::Installation;
 use crate::git::places::Places;
 use crate::git::pool::{self, Pool};
@@ -152,7 +153,8 @@ struct Operator {
 
 impl Operator {
     async fn start(arguments: RunArguments) -> anyhow::Result<Self> {
-        let git = Git::find(arguments.allow_insecure_transports).await?;
+        let limits = ProcessLimits::new(arguments.workers_max_global as usize, arguments.workers_max_per_repo as usize);
+        let git = Git::find(arguments.allow_insecure_transports).await?.with_limits(limits);
         let places = Places::take(&arguments.work_dir)?;
         let client = connect().await?;
         let namespace = arguments.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
@@ -295,6 +297,12 @@ fn worker_settings(
         git,
         places,
         installation,
+        clones: ClonePolicy {
+            depth: arguments.clone_depth,
+            filter: arguments.clone_filter,
+            ttl: arguments.clone_ttl,
+            ..ClonePolicy::default()
+        },
         batch: BatchLimits {
             files: arguments.git_batch_max_files as usize,
             bytes: (arguments.git_batch_max_bytes_mib as usize) << 20,

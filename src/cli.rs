@@ -149,6 +149,26 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_PUSH_MIN_SPACING", default_value = "10s", value_parser = crate::api::duration::parse)]
     pub push_min_spacing: std::time::Duration,
 
+    /// How many commits of a branch's history are fetched when it is cloned; 0: all.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_DEPTH", default_value_t = 50)]
+    pub clone_depth: u32,
+
+    /// What is left out of a clone: blob:none (the content of files, fetched where it is needed) or none.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_FILTER", default_value = "blob:none")]
+    pub clone_filter: crate::git::clone::policy::Filter,
+
+    /// How long a clone stays that no target uses any more, such as 168h; 0s: for ever.
+    #[arg(long, env = "GITOPS_REVERSER_CLONE_TTL", default_value = "168h", value_parser = crate::api::duration::parse)]
+    pub clone_ttl: std::time::Duration,
+
+    /// How many git processes may run at once. A quarter of them is kept for work on the local disk.
+    #[arg(long, env = "GITOPS_REVERSER_WORKERS_MAX_GLOBAL", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub workers_max_global: u32,
+
+    /// How many of them may talk to one repository.
+    #[arg(long, env = "GITOPS_REVERSER_WORKERS_MAX_PER_REPO", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub workers_max_per_repo: u32,
+
     /// Writes what the cluster makes by itself too, such as the ConfigMap kube-root-ca.crt or the Pods of a Deployment.
     #[arg(long, env = "GITOPS_REVERSER_NO_NOISE_FILTER")]
     pub no_noise_filter: bool,

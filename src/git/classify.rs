@@ -5,6 +5,7 @@
 
 use super::cli::{GitError, Output};
 use super::status::RemoteFailure;
+use std::io::ErrorKind;
 
 /// The class of a failure decides how it is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,14 @@ impl Class {
         match error {
             GitError::Timeout { .. } => Self::Transient,
             GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            GitError::DiskLow { .. } => Self::Disk,
+            GitError::Damaged { .. } => Self::Corrupt,
+            GitError::Process { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Disk,
+                // Git itself was there at start: what is gone is the clone.
+                ErrorKind::NotFound => Self::Corrupt,
+                _ => Self::Bug,
+            },
             GitError::Access { source, .. } => source.class(),
             _ => Self::Bug,
         }

@@ -8,8 +8,8 @@ use crate::resource::{Oid, RepoPath};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// Reads the commits `base..main`, oldest first; all of `main` without a base. Those that `onto`, the remote's tip, has
-/// already are left out: a push may have landed although nobody heard of it.
+/// Reads the commits `base..main` with their ids, oldest first; all of `main` without a base. Those that `onto`, the
+/// remote's tip, has already are left out: a push may have landed although nobody heard of it.
 ///
 /// # Errors
 /// When git fails, or answers in a form that is not understood.
@@ -19,9 +19,8 @@ pub async fn read(
     base: Option<Oid>,
     main: Oid,
     onto: Option<Oid>,
-) -> Result<Vec<Commit>, GitError> {
-    let list = git.command(git_dir, "rev-list").flag("--reverse");
-    let mut list = list.operand(main.to_string());
+) -> Result<Vec<(Oid, Commit)>, GitError> {
+    let mut list = git.command(git_dir, "rev-list").flag("--reverse").offline().operand(main.to_string());
     for known in [base, onto].into_iter().flatten() {
         list = list.operand(format!("^{known}"));
     }
@@ -29,7 +28,8 @@ pub async fn read(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let objects = git.command(git_dir, "cat-file").flag("--batch").input(ids.clone()).run().await?.success()?.stdout;
+    let objects =
+        git.command(git_dir, "cat-file").flag("--batch").offline().input(ids.clone()).run().await?.success()?.stdout;
     let diffs = git
         .command(git_dir, "diff-tree")
         .flag("--stdin")
@@ -37,6 +37,7 @@ pub async fn read(
         .flag("-z")
         .flag("--root")
         .flag("--no-renames")
+        .offline()
         .input(ids)
         .run()
         .await?
@@ -48,7 +49,7 @@ pub async fn read(
         .into_iter()
         .map(|(id, mut commit)| {
             commit.files = files.remove(&id).unwrap_or_default();
-            commit
+            (id, commit)
         })
         .collect())
 }

@@ -11,6 +11,8 @@ pub enum PushOutcome {
     Stale(String),
     /// The server refuses it; its sentence.
     Rejected(String),
+    /// The server lacks the commits with which a shallow clone begins.
+    TooShallow,
     /// It is not known whether the remote has it, or why not: fetch and look.
     Unknown(GitError),
 }
@@ -28,6 +30,7 @@ impl PushOutcome {
         let line = text.lines().find(|line| line.as_bytes().get(1) == Some(&b'\t'));
         match line.map(|line| (line.as_bytes()[0], line)) {
             Some((b' ' | b'*' | b'=' | b'+', _)) => Self::Pushed,
+            Some((b'!', line)) if line.ends_with("(shallow update not allowed)") => Self::TooShallow,
             Some((b'!', line)) => Self::refused(line, &output.stderr),
             _ => match output.success() {
                 // Exit code 0 without a line for our ref: believe nothing.
@@ -83,6 +86,8 @@ mod tests {
             panic!("a hook refuses for good");
         };
         assert_eq!(sentence, "[remote rejected] (pre-receive hook declined): error: no YAML on Fridays");
+        let answer = "To x\n!\tabc:refs/heads/main\t[remote rejected] (shallow update not allowed)\nDone\n";
+        assert!(matches!(outcome(1, answer, ""), PushOutcome::TooShallow));
         assert!(matches!(
             outcome(128, "", "fatal: Authentication failed"),
             PushOutcome::Unknown(GitError::Failed { .. })

@@ -22,6 +22,8 @@ pub enum RemoteResult {
     Stale(String),
     /// The server refuses the commits; its sentence.
     Rejected(String),
+    /// The server lacks commits that this clone lacks too: only one with the whole history can push.
+    TooShallow,
     /// Where the branch stands on the remote; everything up to there is here now.
     Fetched(RemoteTip),
     /// The remote would take a push.
@@ -77,6 +79,7 @@ pub async fn push(
     match clone.push(tip, base, &credentials).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
+        PushOutcome::TooShallow => RemoteResult::TooShallow,
         PushOutcome::Rejected(sentence) => RemoteResult::Rejected(sentence),
         PushOutcome::Unknown(error) => {
             let may_have_landed = matches!(Class::of(&error), Class::Transient | Class::Bug);

@@ -67,7 +67,9 @@ impl Oid {
         Self { bytes, len: len as u8 }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// The id itself: 20 or 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 

@@ -7,7 +7,6 @@ use crate::support::git_server::Fault;
 use crate::support::poll::eventually;
 use gitops_reverser::change::{Content, Resync};
 use gitops_reverser::git::status::RemoteState;
-use std::path::PathBuf;
 
 #[tokio::test]
 async fn an_empty_remote_gets_one_commit_a_change_and_a_restart_none() {
@@ -220,8 +219,11 @@ async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
-    let packs = PathBuf::from(in_clone(&work_dir, &["rev-parse", "--git-path", "refs/heads/main.lock"]));
-    std::fs::write(&packs, "").unwrap();
+    let lock = std::path::PathBuf::from(in_clone(
+        &work_dir,
+        &["rev-parse", "--path-format=absolute", "--git-path", "refs/heads/main.lock"],
+    ));
+    std::fs::write(&lock, "").unwrap();
     mailbox.send(upsert("a", "2"));
     eventually(SOON, "the damage to be told", async || {
         let status = engine.status();
@@ -229,7 +231,7 @@ async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
     })
     .await
     .unwrap();
-    std::fs::remove_file(&packs).unwrap();
+    std::fs::remove_file(&lock).unwrap();
     engine.ready().await;
     assert_eq!(engine.resyncs.recv().await, Some(Resync::Target(target())));
     seed(&mailbox, &[("a", "2")]).await;

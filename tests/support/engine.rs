@@ -11,6 +11,7 @@ use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
 use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
@@ -98,6 +99,8 @@ impl Engine {
             git: Git::find(true).await.unwrap(),
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
+            // The machine that runs the tests may be nearly full.
+            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -211,7 +214,7 @@ pub(crate) async fn mk_remote(name: &str) -> (GitServer, RemoteRepo, ScratchDir)
 /// Plain git in the engine's only clone.
 pub(crate) fn in_clone(work_dir: &ScratchDir, arguments: &[&str]) -> String {
     let clone = std::fs::read_dir(work_dir.path().join("clones/repos")).unwrap().next().unwrap().unwrap().path();
-    let output = git_command().arg("--git-dir").arg(clone).args(arguments).output().unwrap();
+    let output = git_command().arg("-C").arg(clone).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,9 +1,11 @@
 //! One constructor for every git command.
 
+use super::limits::ProcessLimits;
 use super::process::{self, GitError, Output};
 use super::version::Version;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -96,6 +98,7 @@ pub struct Git {
     authorities: Option<String>,
     insecure_transports: bool,
     patience: Patience,
+    limits: Arc<ProcessLimits>,
 }
 
 impl Git {
@@ -117,6 +120,7 @@ impl Git {
             authorities: std::env::var("GIT_SSL_CAINFO").ok(),
             insecure_transports,
             patience: Patience::default(),
+            limits: Arc::default(),
         };
         let answer = GitCommand::new(&git, None, "version").run().await?.success()?;
         match Version::parse(&answer.text()) {
@@ -124,6 +128,12 @@ impl Git {
             Some(version) => Err(GitError::TooOld { found: version, oldest: Version::OLDEST }),
             None => Err(GitError::Unreadable { command: "version".into(), answer: answer.text() }),
         }
+    }
+
+    /// The same, with other limits on how many processes run at once.
+    #[must_use]
+    pub fn with_limits(self, limits: ProcessLimits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
     }
 
     /// Whether `http://`, `file://` and local addresses may be used.
@@ -165,6 +175,10 @@ pub struct GitCommand {
     deadline: Duration,
     input: Vec<u8>,
     lazy_fetch: bool,
+    repository: Option<String>,
+    work_tree: Option<PathBuf>,
+    low_priority: bool,
+    traces_packets: bool,
     ambient: bool,
 }
 
@@ -180,6 +194,10 @@ impl GitCommand {
             deadline: Duration::from_secs(60),
             input: Vec::new(),
             lazy_fetch: false,
+            repository: None,
+            work_tree: None,
+            low_priority: false,
+            traces_packets: false,
             ambient: false,
         }
     }
@@ -233,6 +251,41 @@ impl GitCommand {
         self
     }
 
+    /// Never fetches what a partial clone lacks, but fails. [`GitCommand::lazy_fetch`] left out says the same from git
+    /// 2.44 on; before, only a remote that promises nothing is not asked.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        self.config("remote.origin.promisor", "false")
+    }
+
+    /// Says that the command talks to the server of `repository`: it then counts towards that one's limit.
+    #[must_use]
+    pub fn remote(mut self, repository: impl Into<String>) -> Self {
+        self.repository = Some(repository.into());
+        self
+    }
+
+    /// Lets the command change the files at `directory`.
+    #[must_use]
+    pub fn work_tree(mut self, directory: &Path) -> Self {
+        self.work_tree = Some(directory.to_owned());
+        self
+    }
+
+    /// Runs the command only when nobody else wants the processor.
+    #[must_use]
+    pub const fn low_priority(mut self) -> Self {
+        self.low_priority = true;
+        self
+    }
+
+    /// Has what is exchanged with the server told in the diagnosis; for commands that exchange names of refs only.
+    #[must_use]
+    pub const fn trace_packets(mut self) -> Self {
+        self.traces_packets = true;
+        self
+    }
+
     /// Lets the command use the operator's own configuration and credentials: gitconfig, credential helpers, agent.
     #[must_use]
     pub const fn ambient(mut self) -> Self {
@@ -240,7 +293,7 @@ impl GitCommand {
         self
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. Its deadline starts when it is its turn: see [`super::limits`].
     ///
     /// # Errors
     /// When it cannot be started, breaks its deadline or has an unsafe operand. An exit code other than 0 is no error
@@ -256,7 +309,8 @@ impl GitCommand {
             });
         }
         let command = self.build();
-        process::run(command, self.subcommand, self.input, self.deadline).await
+        let _turn = self.git.limits.acquire(self.repository.as_deref()).await;
+        process::run(command, self.subcommand, self.input, self.deadline, self.low_priority).await
     }
 
     fn build(&self) -> Command {
@@ -283,6 +337,12 @@ impl GitCommand {
             command.env("GIT_DIR", git_dir).current_dir(git_dir);
         }
         let stalled = self.git.patience.stalled.as_secs().to_string();
+        if let Some(work_tree) = &self.work_tree {
+            command.env("GIT_WORK_TREE", work_tree).current_dir(work_tree);
+        }
+        if self.traces_packets {
+            command.env("GIT_TRACE_PACKET", "1");
+        }
         let insecure = ["protocol.http.allow", "protocol.file.allow"].map(|key| (key, "always"));
         let insecure = insecure.iter().filter(|_| self.git.insecure_transports);
         let unarmed = EMPTY_CREDENTIALS.iter().filter(|_| !self.ambient);
@@ -299,6 +359,9 @@ impl GitCommand {
     }
 
     fn takes_revisions(&self) -> bool {
-        matches!(self.subcommand, "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree")
+        matches!(
+            self.subcommand,
+            "rev-parse" | "rev-list" | "merge-base" | "ls-tree" | "diff-tree" | "diff-index" | "read-tree"
+        )
     }
 }

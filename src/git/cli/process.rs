@@ -2,7 +2,7 @@
 
 use super::version::Version;
 use crate::git::credentials::AccessError;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +12,9 @@ use tokio::process::Command;
 const LONGEST_OUTPUT: u64 = 64 << 20;
 /// What is kept of its diagnosis.
 const LONGEST_DIAGNOSIS: u64 = 64 << 10;
+
+/// What Unix calls the nicest.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// Why a git command did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,20 @@ pub enum GitError {
         code: i32,
         /// The end of what it said; not shown by `Display`, since servers write into it.
         diagnosis: String,
+    },
+    /// Too little room is left to go on safely.
+    #[error("git {command} was not run: less than {percent} % of the disk is free")]
+    DiskLow {
+        /// The subcommand.
+        command: String,
+        /// The share that has to be free.
+        percent: u8,
+    },
+    /// The repository is not what it was.
+    #[error("the clone is damaged: {what}")]
+    Damaged {
+        /// What was found.
+        what: String,
     },
     /// Git answered in a form that is not understood.
     #[error("git {command} gave an answer that is not understood: {answer:?}")]
@@ -139,17 +156,24 @@ impl Drop for Group {
     }
 }
 
-/// Runs `command` with `input`, within `deadline`.
+/// Runs `command` with `input`, within `deadline`; with `low_priority`, only when nobody else wants the processor.
 pub(super) async fn run(
     mut command: Command,
     name: &'static str,
     input: Vec<u8>,
     deadline: Duration,
+    low_priority: bool,
 ) -> Result<Output, GitError> {
     let failed = |source| GitError::Process { command: name.to_owned(), source };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut group = Group(pid);
+    if let (true, Some(pid)) = (low_priority, pid)
+        && let Err(error) = setpriority_process(Some(pid), LOWEST_PRIORITY)
+    {
+        tracing::debug!(%error, "Runs with the usual priority");
+    }
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let work = async {
         let feed = async move {

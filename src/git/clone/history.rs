@@ -34,7 +34,7 @@ impl BranchClone {
     /// When git fails.
     pub async fn contains(&self, tip: Oid, ancestor: Oid) -> Result<bool, GitError> {
         let command = self.command("merge-base").flag("--is-ancestor");
-        let output = command.operand(ancestor.to_string()).operand(tip.to_string()).run().await?;
+        let output = command.operand(ancestor.to_string()).operand(tip.to_string()).offline().run().await?;
         if output.code == 1 { Ok(false) } else { output.success().map(|_| true) }
     }
 
@@ -63,12 +63,13 @@ impl BranchClone {
             .flag("--first-parent")
             .flag("--diff-merges=first-parent")
             .flag("--format=%x01%H%x02%P%x02%(trailers:key=X-ConfigButler-InstanceID,valueonly)%x02")
+            .offline()
             .deadline(WALK);
         if known.is_empty() {
             log = log.value("--max-count", &LOOKED_AT.to_string());
         }
         let output = log.input(input.into_bytes()).run().await?.success()?;
-        let shallow = self.directory.join("shallow");
+        let shallow = self.git_dir().join("shallow");
         let is_shallow = std::fs::metadata(shallow).is_ok_and(|file| file.len() > 0);
         parse(&output.stdout, plain(instance).as_str(), is_shallow && known.is_empty())
             .ok_or_else(|| GitError::unreadable("log", &output.stdout))
@@ -86,7 +87,7 @@ impl BranchClone {
     ) -> Result<BTreeSet<RepoPath>, GitError> {
         let prefixes: Vec<String> = folders.map(BaseFolder::prefix).collect();
         let command = self.command("diff-tree").flag("-r").flag("-z").flag("--name-only").flag("--no-renames");
-        let output = command.operand(before.to_string()).operand(after.to_string()).run().await?.success()?;
+        let output = command.operand(before.to_string()).operand(after.to_string()).offline().run().await?.success()?;
         let is_ours = |path: &RepoPath| prefixes.iter().any(|prefix| path.as_str().starts_with(prefix));
         Ok(paths(&output.stdout).filter(is_ours).collect())
     }
@@ -117,7 +118,9 @@ impl BranchClone {
         if self.base().await?.is_some() {
             input.push_str(&format!("delete {BASE}\n"));
         }
-        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success().map(drop)
+        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success()?;
+        self.work_tree_follows(Some(tip));
+        Ok(())
     }
 
     /// Makes `tip` both the journal's tip and its base; `None` makes the branch one without commits. The journal is empty

@@ -1,14 +1,26 @@
-//! One branch's clone: a bare, shallow repository without old blobs, in a folder that a person recognises.
+//! One branch's clone: shallow, without old blobs, with a work tree in which nothing is ever checked out, in a folder that
+//! a person recognises.
 //!
 //! `refs/heads/<branch>` is the journal's tip, `refs/reverser/base` the last commit that the remote is known to have.
 
+mod check;
+mod create;
 mod history;
+mod marker;
+pub mod place;
+pub mod policy;
 mod probe;
 mod remote;
+mod rescue;
+mod work_tree;
 
-pub use history::History;
-pub use remote::RemoteTip;
+pub use self::history::History;
+pub use self::remote::RemoteTip;
 
+use self::marker::Marker;
+use self::place::Place;
+use self::policy::ClonePolicy;
+use self::work_tree::WorkTree;
 use super::cli::{Git, GitCommand, GitError, Output};
 use super::commit::Commit;
 use super::fast_import;
@@ -19,7 +31,6 @@ use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, BranchKey, Oid, RepoPath};
 use crate::sanitize::Manifest;
-use sha2::Digest as _;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,103 +39,120 @@ use std::time::Duration;
 const BASE: &str = "refs/reverser/base";
 /// Where a replay is built before the branch moves to it: fast-import moves no branch to what is not its descendant.
 const REPLAY: &str = "refs/reverser/replay";
-/// Written last when a clone is made: one without it is made anew.
-const READY: &str = "reverser-ready";
+/// How long looking at a clone may take at its start, each time.
+const READS: Duration = Duration::from_secs(20);
 
 /// The clone of one branch. Its worker is the only writer.
 #[derive(Clone, Debug)]
 pub struct BranchClone {
     git: Git,
+    place: Place,
+    /// Where it lies: the place's current folder, or the next one while it is made.
     directory: PathBuf,
     secrets: PathBuf,
     key: BranchKey,
-    format: ObjectFormat,
+    policy: ClonePolicy,
+    marker: Marker,
+    /// `None` while it is made.
+    work_tree: Option<WorkTree>,
+}
+
+/// How a clone is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opening {
+    /// As it is, if nothing is wrong with it.
+    #[default]
+    AsItIs,
+    /// Made anew, since it was found to be damaged.
+    Anew,
+    /// Made anew with all of the history, since the remote wants that.
+    Whole,
+}
+
+/// What opening a clone came to.
+#[derive(Debug)]
+pub struct Opened {
+    /// The clone.
+    pub clone: BranchClone,
+    /// Whether it was made just now, and so has what the remote has now.
+    pub is_new: bool,
 }
 
 impl BranchClone {
-    /// Opens the clone at its place, or makes it; tells whether it was made, and so has what the remote has now. An
-    /// existing one needs no network.
+    /// Opens the clone at its place, or makes it. An existing one that is whole needs no network; one that is damaged, or
+    /// was made with other settings, is made anew, and its journal put on top as far as it can be read.
     ///
     /// # Errors
-    /// When the remote cannot be reached or the clone cannot be made.
+    /// When the remote cannot be reached or the clone cannot be made; the old one stays as it is then.
     pub async fn open(
         git: &Git,
         places: &Places,
+        policy: ClonePolicy,
         key: &BranchKey,
+        opening: Opening,
         credentials: &Credentials,
-    ) -> Result<(Self, bool), GitError> {
-        let directory = places.work_dir.join("repos").join(folder_name(key));
+    ) -> Result<Opened, GitError> {
+        let place = Place::of(&places.work_dir, key);
+        place.settle().map_err(|source| Self::io("open", source))?;
+        let found = Marker::read(&place::git_dir(&place.current));
         let mut clone = Self {
             git: git.clone(),
-            directory,
+            directory: place.current.clone(),
+            place,
             secrets: places.secrets.clone(),
             key: key.clone(),
-            format: ObjectFormat::Sha1,
+            policy,
+            marker: found.clone().unwrap_or_else(|| Marker::new(&key.url, &policy)),
+            work_tree: None,
         };
-        let is_new = !clone.directory.join(READY).is_file();
-        if is_new {
-            clone.create(credentials).await?;
-        } else {
-            clone.remove_leftovers().map_err(|source| Self::io("open", source))?;
-            let answer = clone.command("rev-parse").flag("--show-object-format").run().await?.success()?.text();
-            clone.format = answer.trim().parse().map_err(|_| GitError::unreadable("rev-parse", answer.as_bytes()))?;
-        }
-        Ok((clone, is_new))
+        let is_full = opening == Opening::Whole;
+        let is_new = match found {
+            None if clone.git_dir().is_dir() => {
+                tracing::warn!(branch = %key, directory = %clone.directory.display(), "The clone is not complete: it is made anew");
+                clone = clone.remake(is_full, credentials).await?;
+                true
+            }
+            None => {
+                clone = clone.create(is_full, credentials).await?.publish(false)?;
+                true
+            }
+            Some(marker) => match clone.reason_to_remake(&marker, opening).await? {
+                Some(reason) => {
+                    tracing::warn!(branch = %key, reason, "The clone is made anew");
+                    clone = clone.remake(is_full, credentials).await?;
+                    true
+                }
+                None => false,
+            },
+        };
+        clone.marker.write(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
+        clone.work_tree = Some(WorkTree::start(&clone));
+        clone.work_tree_follows(clone.tip().await?);
+        Ok(Opened { clone, is_new })
     }
 
-    async fn create(&mut self, credentials: &Credentials) -> Result<(), GitError> {
-        if self.directory.exists() {
-            std::fs::remove_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
+    async fn reason_to_remake(&self, marker: &Marker, opening: Opening) -> Result<Option<String>, GitError> {
+        if opening != Opening::AsItIs {
+            return Ok(Some("it was found to be damaged or too short".to_owned()));
         }
-        std::fs::create_dir_all(&self.directory).map_err(|source| Self::io("init", source))?;
-        let advertised = self.advertised(credentials).await?;
-        if advertised.branch.or(advertised.head).is_some_and(|oid| oid.to_string().len() == 64) {
-            self.format = ObjectFormat::Sha256;
+        if !marker.fits(&self.key.url, &self.policy) {
+            return Ok(Some("it was made with other settings".to_owned()));
         }
-        self.command("init")
-            .flag("--bare")
-            .flag("--quiet")
-            .value("--template", "")
-            .value("--initial-branch", self.key.branch.as_str())
-            .value("--object-format", self.format.as_str())
-            .run()
-            .await?
-            .success()?;
-        self.write_config().map_err(|source| Self::io("init", source))?;
-        let start = if advertised.branch.is_some() { self.key.branch.to_ref() } else { "HEAD".to_owned() };
-        if let Some(tip) = advertised.branch.or(advertised.head) {
-            let refspec = format!("+{start}:{}", self.tracking());
-            self.remote_command("fetch", credentials, |fetch| {
-                fetch
-                    .flag("--quiet")
-                    .flag("--no-tags")
-                    .flag("--depth=50")
-                    .flag("--filter=blob:none")
-                    .operand("origin")
-                    .operand(refspec)
-            })
-            .await?
-            .success()?;
-            self.set_refs(tip, Some(tip)).await?;
+        let mended = self.configure().and_then(|()| self.remove_leftovers().map_err(|source| Self::io("open", source)));
+        let checked = match mended {
+            Ok(()) => self.check().await,
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok(()) => Ok(None),
+            Err(GitError::Damaged { what }) => Ok(Some(what)),
+            Err(error) => Err(error),
         }
-        std::fs::write(self.directory.join(READY), "").map_err(|source| Self::io("init", source))
-    }
-
-    fn write_config(&self) -> std::io::Result<()> {
-        use std::io::Write as _;
-        let url = self.key.url.as_str().replace('"', "\\\"");
-        let branch = self.key.branch.to_ref();
-        let mut config = std::fs::OpenOptions::new().append(true).open(self.directory.join("config"))?;
-        writeln!(
-            config,
-            "[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = \"+{branch}:{}\"\n\tpromisor = true\n\tpartialclonefilter = blob:none",
-            self.tracking()
-        )
     }
 
     /// What a killed git leaves behind. The worker is the only writer, so every lock is stale when it starts.
     fn remove_leftovers(&self) -> std::io::Result<()> {
-        let mut folders = vec![self.directory.clone()];
+        let mut folders = vec![self.git_dir()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder)? {
                 let entry = entry?;
@@ -151,10 +179,14 @@ impl BranchClone {
         &self.directory
     }
 
+    fn git_dir(&self) -> PathBuf {
+        place::git_dir(&self.directory)
+    }
+
     /// Which hash its objects are named by.
     #[must_use]
     pub const fn format(&self) -> ObjectFormat {
-        self.format
+        self.marker.format
     }
 
     /// The journal's tip; `None` on a branch without commits.
@@ -191,7 +223,9 @@ impl BranchClone {
         if let Some(base) = base {
             input.push_str(&format!("update {BASE} {base}\n"));
         }
-        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success().map(drop)
+        self.command("update-ref").flag("--stdin").input(input.into_bytes()).run().await?.success()?;
+        self.work_tree_follows(Some(tip));
+        Ok(())
     }
 
     /// How many commits are in the journal.
@@ -245,15 +279,32 @@ impl BranchClone {
         self.import(&self.key.branch.to_ref(), tip, commits).await
     }
 
+    /// Whether there is room enough on the disk to go on.
+    ///
+    /// # Errors
+    /// [`GitError::DiskLow`] when there is not; others when nobody can tell.
+    pub fn check_room(&self, command: &str) -> Result<(), GitError> {
+        let percent = self.policy.least_free_percent;
+        let disk = rustix::fs::statvfs(&self.directory).map_err(|error| Self::io(command, error.into()))?;
+        // What only the superuser may use is not free.
+        let is_low = u128::from(disk.f_bavail) * 100 < u128::from(disk.f_blocks) * u128::from(percent);
+        if is_low { Err(GitError::DiskLow { command: command.to_owned(), percent }) } else { Ok(()) }
+    }
+
     async fn import(&self, reference: &str, tip: Option<Oid>, commits: &[Commit]) -> Result<Vec<Oid>, GitError> {
+        self.check_room("fast-import")?;
         let stream = fast_import::commits(reference, tip, commits);
         let mut command = self.command("fast-import").flag("--quiet").deadline(import_deadline(commits.len()));
         if reference == REPLAY {
             // What an earlier replay left there is no ancestor of this one.
             command = command.flag("--force");
         }
-        let output = command.input(stream).run().await?.success()?;
-        fast_import::printed_ids(&output.stdout, commits.len())
+        let output = command.offline().input(stream).run().await?.success()?;
+        let ids = fast_import::printed_ids(&output.stdout, commits.len())?;
+        if reference != REPLAY {
+            self.work_tree_follows(ids.last().copied());
+        }
+        Ok(ids)
     }
 
     /// Stores blobs that later commits point to.
@@ -261,6 +312,7 @@ impl BranchClone {
     /// # Errors
     /// When git fails.
     pub async fn store(&self, manifests: &[Manifest]) -> Result<(), GitError> {
+        self.check_room("fast-import")?;
         let stream = fast_import::blobs(manifests.iter());
         self.command("fast-import").flag("--quiet").input(stream).run().await?.success().map(drop)
     }
@@ -278,11 +330,22 @@ impl BranchClone {
         onto: Option<Oid>,
         spared: &BTreeSet<RepoPath>,
     ) -> Result<(Option<Oid>, usize), GitError> {
-        let mut journal = match tip {
-            Some(tip) => journal::read(&self.git, &self.directory, base, tip, onto).await?,
+        let journal = match tip {
+            Some(tip) => journal::read(&self.git, &self.git_dir(), base, tip, onto).await?,
             None => Vec::new(),
         };
-        let mut new_tip = onto;
+        self.graft(journal.into_iter().map(|(_, commit)| commit).collect(), onto, spared).await
+    }
+
+    /// Makes the branch `journal` on top of `onto`, and that the base; returns the tip and how many commits are left of
+    /// the journal.
+    async fn graft(
+        &self,
+        mut journal: Vec<Commit>,
+        onto: Option<Oid>,
+        spared: &BTreeSet<RepoPath>,
+    ) -> Result<(Option<Oid>, usize), GitError> {
+        let mut tip = onto;
         if !journal.is_empty() {
             // Not only the folders of today's targets: the journal may be older than they are.
             let tops: BTreeSet<BaseFolder> =
@@ -290,9 +353,9 @@ impl BranchClone {
             journal = journal::rebase(journal, self.index(onto, tops.iter()).await?, spared);
         }
         if !journal.is_empty() {
-            new_tip = self.import(REPLAY, onto, &journal).await?.last().copied();
+            tip = self.import(REPLAY, onto, &journal).await?.last().copied();
         }
-        match (new_tip, onto) {
+        match (tip, onto) {
             (Some(tip), Some(onto)) => self.set_refs(tip, Some(onto)).await?,
             (Some(tip), None) => self.set_root(tip).await?,
             (None, _) => self.restart(None).await?,
@@ -301,7 +364,7 @@ impl BranchClone {
         {
             tracing::debug!(%error, "A scratch ref stays");
         }
-        Ok((new_tip, journal.len()))
+        Ok((tip, journal.len()))
     }
 
     fn tracking(&self) -> String {
@@ -309,7 +372,7 @@ impl BranchClone {
     }
 
     fn command(&self, subcommand: &'static str) -> GitCommand {
-        self.git.command(&self.directory, subcommand)
+        self.git.command(&self.git_dir(), subcommand)
     }
 
     fn io(command: &str, source: std::io::Error) -> GitError {
@@ -320,17 +383,4 @@ impl BranchClone {
 /// A folder of ten thousand files is written anew for each commit: some ten milliseconds.
 fn import_deadline(commits: usize) -> Duration {
     Duration::from_secs(60) + Duration::from_millis(50) * u32::try_from(commits).unwrap_or(u32::MAX)
-}
-
-/// `<host>_<path>_<branch>-<hash8>`: recognisable, and different for every key.
-fn folder_name(key: &BranchKey) -> String {
-    let readable = format!("{}_{}_{}", key.url.host(), key.url.repository(), key.branch);
-    let readable: String = readable
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
-        .take(120)
-        .collect();
-    let identity = format!("{}\0{}\0{}\0{}", key.provider, key.provider_uid, key.url.normalized(), key.branch);
-    let hash: String = sha2::Sha256::digest(identity).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hash}", readable.trim_start_matches(['.', '_', '-']))
 }

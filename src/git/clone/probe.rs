@@ -27,7 +27,7 @@ impl BranchClone {
             .await;
         match PushOutcome::of(result) {
             // Whatever stands at that name: the server has let us in.
-            PushOutcome::Pushed | PushOutcome::Stale(_) | PushOutcome::Rejected(_) => Ok(()),
+            PushOutcome::Pushed | PushOutcome::Stale(_) | PushOutcome::TooShallow | PushOutcome::Rejected(_) => Ok(()),
             PushOutcome::Unknown(error) => Err(error),
         }
     }

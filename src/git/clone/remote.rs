@@ -133,8 +133,11 @@ impl BranchClone {
         let access = Access::prepare(credentials, &self.key.url, &self.secrets, insecure, Timestamp::now())
             .await
             .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
-        let output =
-            arguments(access.apply(self.command(subcommand)).deadline(self.git.patience().transfer)).run().await?;
+        let command = access
+            .apply(self.command(subcommand))
+            .remote(self.key.url.normalized())
+            .deadline(self.git.patience().transfer);
+        let output = arguments(command).run().await?;
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {

@@ -1,7 +1,6 @@
 //! Following a remote whose branch has moved, and giving up a journal.
 
 use super::Worker;
-use crate::change::Resync;
 use crate::git::classify::{self, Class};
 use crate::git::cli::GitError;
 use crate::git::clone::RemoteTip;
@@ -61,7 +60,7 @@ impl Worker {
         }
         if !remote.exists {
             // Nobody edited these files: the branch that held them is gone.
-            self.resync_all();
+            self.request_everything();
         }
         Ok(())
     }
@@ -105,7 +104,7 @@ impl Worker {
         self.schedule.recount(0, Instant::now());
         self.schedule.look(Instant::now());
         self.reload().await;
-        self.resync_all();
+        self.request_everything();
         Ok(())
     }
 
@@ -122,12 +121,6 @@ impl Worker {
             self.damaged(&error, "The refused journal cannot be put aside");
         }
         self.report_journal();
-    }
-
-    pub(super) fn resync_all(&self) {
-        for target in self.spec.targets.keys() {
-            self.channels.request(Resync::Target(target.clone()));
-        }
     }
 
     fn tell_rewritten(&self, remote: RemoteTip) {

@@ -1,6 +1,7 @@
 //! Making commits, and knowing what the branch holds.
 
 use super::Worker;
+use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
 use crate::resource::BaseFolder;
@@ -9,6 +10,11 @@ use std::time::Instant;
 impl Worker {
     /// Makes commits of the open batch.
     pub(super) async fn seal(&mut self) {
+        if self.repair.is_some() {
+            // All of it is asked for again after the repair.
+            self.stage.forget();
+            return;
+        }
         self.store_blobs(true).await;
         let mut commits = self.stage.take_commits();
         self.settle_batch(&mut commits).await;
@@ -20,6 +26,7 @@ impl Worker {
             // The index now says more than the branch holds: the repair loads it anew, and asks for everything again.
             Err(error) => return self.damaged(&error, "Commits cannot be made"),
         };
+        self.repairs = 0;
         for (id, commit) in ids.iter().zip(&commits) {
             let target = commit.target.as_ref().map(ToString::to_string).unwrap_or_default();
             let path = commit.files.first().map(|file| file.path().as_str()).unwrap_or_default();
@@ -76,6 +83,9 @@ impl Worker {
     pub(super) async fn repair(&mut self) {
         self.repair = None;
         self.stage.forget();
+        if let Err(error) = self.clone.check_room("fast-import") {
+            return self.damaged(&error, "Nothing is committed");
+        }
         if let Err(error) = self.load_journal().await {
             return self.damaged(&error, "The journal cannot be read");
         }
@@ -85,7 +95,14 @@ impl Worker {
         }
         self.must_fetch = true;
         self.schedule.look(Instant::now());
-        self.resync_all();
+        self.request_everything();
+    }
+
+    /// Nobody knows what of it was lost.
+    pub(super) fn request_everything(&self) {
+        for target in self.spec.targets.keys() {
+            self.channels.request(Resync::Target(target.clone()));
+        }
     }
 
     /// Tells which targets can be written; none before the remote was looked at, nor while something is damaged.

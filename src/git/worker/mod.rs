@@ -11,7 +11,8 @@ mod outcome;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
-use super::clone::BranchClone;
+use super::clone::policy::ClonePolicy;
+use super::clone::{BranchClone, Opened, Opening};
 use super::mailbox::Mailbox;
 use super::message::Installation;
 use super::places::Places;
@@ -33,6 +34,10 @@ const DRAIN: Duration = Duration::from_secs(25);
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How long a proof that we may write holds.
 const PROOF: Duration = Duration::from_secs(60 * 60);
+/// A clone that is damaged again so soon is not made anew at once.
+const LASTING: Duration = Duration::from_secs(3600);
+/// After so many repairs in vain the clone is opened again, as at a start.
+const REPAIRS: u32 = 4;
 /// How many messages are taken in before deadlines are looked at again.
 const AT_ONCE: usize = 256;
 
@@ -45,6 +50,8 @@ pub struct Settings {
     pub places: Places,
     /// What commits name as their origin.
     pub installation: Arc<Installation>,
+    /// How clones are made and kept.
+    pub clones: ClonePolicy,
     /// How large a batch may become.
     pub batch: BatchLimits,
     /// The least time between two pushes of a branch.
@@ -99,41 +106,61 @@ impl Channels {
     }
 }
 
-/// Runs the worker of one branch until its mailbox is closed and everything is pushed, or the time for that is up.
+/// Runs the worker of one branch until its mailbox is closed and everything is pushed, or the time for that is up. A
+/// clone that cannot be worked with any more is opened again.
 pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
-    let Some((clone, is_new)) = open(&settings, &mut channels).await else { return };
-    tracing::info!(branch = %channels.spec.borrow().key, directory = %clone.directory().display(), "Clone is open");
-    let mut worker = Worker::new(&settings, channels, clone);
-    worker.start(is_new).await;
-    while !worker.is_finished() {
-        worker.step().await;
+    let mut opening = Opening::AsItIs;
+    let mut wait = Duration::ZERO;
+    loop {
+        let Some(opened) = open(&settings, &mut channels, opening, wait).await else { return };
+        let opened_at = Instant::now();
+        tracing::info!(branch = %channels.spec.borrow().key, directory = %opened.clone.directory().display(), "Clone is open");
+        let mut worker = Worker::new(&settings, channels, opened.clone);
+        worker.start(opened.is_new).await;
+        if opening != Opening::AsItIs {
+            worker.request_everything();
+        }
+        while !worker.is_finished() && worker.reopening.is_none() {
+            worker.step().await;
+        }
+        let Some(next) = worker.reopening else {
+            tracing::info!(branch = %worker.spec.key, unpushed = worker.schedule.queued(), "Worker ended");
+            return;
+        };
+        let again = opening != Opening::AsItIs && opened_at.elapsed() < LASTING;
+        wait = if again { schedule::retry_after(false, 1, fastrand::f64()) } else { Duration::ZERO };
+        (opening, channels) = (next, worker.channels);
     }
-    tracing::info!(branch = %worker.spec.key, unpushed = worker.schedule.queued(), "Worker ended");
 }
 
-/// Opens the clone, trying again until it works or the worker is told to leave; tells whether it was made just now.
-async fn open(settings: &Settings, channels: &mut Channels) -> Option<(BranchClone, bool)> {
+/// Opens the clone after `wait`, trying again until it works or the worker is told to leave.
+async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mut wait: Duration) -> Option<Opened> {
     let mut failures = 0;
     loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = channels.spec.changed() => {}
+            () = channels.mailbox.closed() => return None,
+        }
         let spec = channels.spec.borrow_and_update().clone();
+        let opens =
+            BranchClone::open(&settings.git, &settings.places, settings.clones, &spec.key, opening, &spec.credentials);
         let error = tokio::select! {
-            opened = BranchClone::open(&settings.git, &settings.places, &spec.key, &spec.credentials) => match opened {
+            opened = opens => match opened {
                 Ok(opened) => return Some(opened),
                 Err(error) => error,
             },
-            Ok(()) = channels.spec.changed() => continue,
+            Ok(()) = channels.spec.changed() => {
+                wait = Duration::ZERO;
+                continue;
+            }
             () = channels.mailbox.closed() => return None,
         };
         let failure = classify::describe(&error);
         tracing::warn!(branch = %spec.key, %error, reason = failure.reason, detail = failure.message, "Clone cannot be made");
         channels.report_failure(failure);
         failures += 1;
-        let wait = schedule::retry_after(Class::of(&error) == Class::Transient, failures, fastrand::f64());
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            Ok(()) = channels.spec.changed() => {}
-            () = channels.mailbox.closed() => return None,
-        }
+        wait = schedule::retry_after(Class::of(&error) == Class::Transient, failures, fastrand::f64());
     }
 }
 
@@ -155,6 +182,8 @@ struct Worker {
     /// When what failed on the local disk is tried again, and how often it has failed in a row.
     repair: Option<Instant>,
     repairs: u32,
+    /// How the clone is to be opened again, once it cannot be worked with any more.
+    reopening: Option<Opening>,
     leaving: Option<Instant>,
     /// Names this installation in its commits.
     instance: String,
@@ -182,6 +211,7 @@ impl Worker {
             first_look: Some(Instant::now() + FIRST_LOOK),
             repair: None,
             repairs: 0,
+            reopening: None,
             leaving: None,
             instance: settings.installation.instance_id.clone(),
             is_writable: false,
@@ -309,6 +339,12 @@ impl Worker {
         self.channels.report_failure(failure);
         self.channels.report(|status| status.targets.clear());
         self.repairs = self.repairs.saturating_add(1);
+        self.reopening = match Class::of(error) {
+            Class::Corrupt => Some(Opening::Anew),
+            Class::Disk => None,
+            // What a git that was killed left, a lock for instance, goes when a clone is opened.
+            _ => (self.repairs > REPAIRS).then_some(Opening::AsItIs),
+        };
         self.repair = Some(Instant::now() + schedule::backoff(self.repairs, fastrand::f64()));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{PROOF, Worker};
 use crate::git::classify::{self, Class};
+use crate::git::clone::Opening;
 use crate::git::remote::RemoteResult;
 use crate::git::status::{RemoteFailure, RemoteState};
 use crate::resource::Oid;
@@ -23,6 +24,13 @@ impl Worker {
                 self.available();
             }
             RemoteResult::Rejected(said) => self.refused(&said),
+            RemoteResult::TooShallow => {
+                tracing::warn!(branch = %self.spec.key, "The remote lacks the history that this clone begins with");
+                self.reopening = Some(Opening::Whole);
+            }
+            RemoteResult::Failed { error, .. } if Class::of(&error) == Class::Corrupt => {
+                self.damaged(&error, "The clone cannot be read");
+            }
             RemoteResult::Failed { error, may_have_landed } => {
                 self.must_fetch |= may_have_landed;
                 tracing::debug!(%error, "Operation on the remote failed");
