@@ -30,6 +30,7 @@ impl Worker {
             Ok(()) => self.available(),
             Err(error) => {
                 self.must_fetch = true;
+                self.schedule.failed(true, fastrand::f64(), Instant::now());
                 self.damaged(&error, "The journal cannot be put onto the remote's commits");
             }
         }

@@ -289,9 +289,6 @@ impl Worker {
 
     /// When the remote is to be used next. Who leaves does not wait for company.
     fn remote_due(&self, now: Instant) -> Option<Instant> {
-        if self.repair.is_some() {
-            return None;
-        }
         if self.leaving.is_some() && !self.schedule.is_retrying() {
             return (self.schedule.queued() > 0).then_some(now);
         }
