@@ -3,7 +3,9 @@
 //! On SIGTERM the watches stop first, then every branch's worker pushes what it has; the webhook goes on answering
 //! until the end. A root task that ends by itself makes the process exit with an error.
 
-use crate::attribution::{self, Index};
+mod admission;
+
+use crate::attribution::{self, Evictions, Index};
 use crate::cli::{PrintedRules, RunArguments, SnapshotArguments, WebhookConfigurationArguments, WebhookRules};
 use crate::commands::snapshot::{self, Namespaces, Output};
 use crate::commands::webhook_configuration::{self, Coverage};
@@ -19,9 +21,10 @@ use crate::git::spec::Identity;
 use crate::git::worker;
 use crate::resource::{HostPattern, HostPolicy};
 use crate::rules::{Policy, RuleSet};
-use crate::telemetry::logging;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{admin, logging};
 use crate::watch::{discovery, plane};
-use crate::webhook::{self, Endpoint, Registration};
+use crate::webhook::{Endpoint, Registration};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -78,7 +81,7 @@ pub fn webhook_configuration(arguments: WebhookConfigurationArguments) -> anyhow
     };
     let registration = Registration {
         configuration: name,
-        endpoint: url.map_or_else(|| service_endpoint(&namespace, &service), Endpoint::Url),
+        endpoint: url.map_or_else(|| admission::service(&namespace, &service), Endpoint::Url),
         ca_bundle: ca_file.map(read).transpose()?,
         service_account: (!service_account.is_empty())
             .then(|| format!("system:serviceaccount:{namespace}:{service_account}")),
@@ -163,7 +166,9 @@ impl Operator {
 
         let mut tasks = Tasks::default();
         let evidence = Arc::new(Index::new(attribution::Limits::default()));
-        let (registration, stop_webhook) = serve_webhook(&mut tasks, &arguments, &namespace, &evidence).await?;
+        let metrics = Arc::new(Metrics::new()?);
+        observe(&metrics, &evidence);
+        let served = admission::serve(&mut tasks, &arguments, &namespace, &evidence, &metrics).await?;
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (warnings_out, warnings) = mpsc::unbounded_channel();
         let (pool, starts) = Pool::new(resync, warnings_out);
@@ -184,8 +189,10 @@ impl Operator {
             WebhookRules::Exact => Ownership::Operator,
             WebhookRules::Broad => Ownership::Other,
         };
-        let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone() };
-        let registration = registration::run(client.clone(), registration, ownership, inputs);
+        let authority = served.authority;
+        let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone(), authority };
+        let registration = registration::run(client.clone(), served.registration, ownership, inputs);
+        serve_admin(&mut tasks, &arguments, &metrics, rules.clone()).await?;
         let discovery = discovery::run(client.clone(), arguments.discovery_refresh, catalog_out);
         let controllers = controllers::Context {
             client: client.clone(),
@@ -202,7 +209,7 @@ impl Operator {
             tasks.spawn("the events", endless(events::run(client, notices, warnings))),
             tasks.spawn("the webhook's registration", endless(registration)),
         ];
-        Ok(Self { tasks: tasks.0, producers, pool, stop_webhook })
+        Ok(Self { tasks: tasks.0, producers, pool, stop_webhook: served.stop })
     }
 
     async fn leave(mut self) -> anyhow::Result<()> {
@@ -312,50 +319,30 @@ fn worker_settings(
     }
 }
 
-/// The port of the webhook's Service.
-const SERVICE_PORT: u16 = 443;
+/// Lets the metrics tell of the admission records.
+fn observe(metrics: &Metrics, evidence: &Arc<Index>) {
+    let (records, evictions) = (Arc::clone(evidence), Arc::clone(evidence));
+    let evictions = move || {
+        let Evictions { records, records_per_uid, bytes } = evictions.evictions();
+        [("records", records), ("records_per_uid", records_per_uid), ("bytes", bytes)]
+    };
+    metrics.observe_records(move || records.len() as u64, evictions);
+}
 
-/// Starts the webhook; returns how the API server is to be told of it, and what stops it.
-async fn serve_webhook(
+/// Starts the server for metrics and probes; ready as soon as the first rules are known.
+async fn serve_admin(
     tasks: &mut Tasks,
     arguments: &RunArguments,
-    namespace: &str,
-    evidence: &Arc<Index>,
-) -> anyhow::Result<(Registration, oneshot::Sender<()>)> {
-    let listen = arguments.webhook_listen;
+    metrics: &Arc<Metrics>,
+    rules: watch::Receiver<Arc<RuleSet>>,
+) -> anyhow::Result<()> {
+    let listen = arguments.metrics_listen;
     let listener = TcpListener::bind(listen)
         .await
-        .with_context(|| format!("{listen} is not free: choose another address with --webhook-listen"))?;
-    let (endpoint, names) = webhook_endpoint(arguments, namespace)?;
-    let serving = webhook::issue(&names, jiff::Timestamp::now())?;
-    let (stop_webhook, stopped) = oneshot::channel::<()>();
-    let stopped = async {
-        stopped.await.ok();
-    };
-    let serve = webhook::serve(listener, serving.tls, Arc::clone(evidence), webhook::Limits::default(), stopped);
-    tasks.spawn("the webhook", endless(serve));
-    let configuration = arguments.webhook_configuration.clone();
-    let ca_bundle = Some(serving.ca_pem);
-    let registration = Registration { configuration, endpoint, ca_bundle, service_account: None };
-    Ok((registration, stop_webhook))
-}
-
-/// Where the API server finds the webhook, and the names that its certificate must carry for that.
-fn webhook_endpoint(arguments: &RunArguments, namespace: &str) -> anyhow::Result<(Endpoint, Vec<String>)> {
-    if let Some(url) = &arguments.webhook_url {
-        let parsed: hyper::Uri = url.parse().context("--webhook-url is no URL")?;
-        let host =
-            parsed.host().filter(|_| parsed.scheme_str() == Some("https")).context("--webhook-url must be https://")?;
-        return Ok((Endpoint::Url(url.clone()), vec![host.trim_matches(['[', ']']).to_owned()]));
-    }
-    let name = &arguments.release_name;
-    let names = ["svc", "svc.cluster.local"].map(|suffix| format!("{name}.{namespace}.{suffix}"));
-    Ok((service_endpoint(namespace, name), names.into()))
-}
-
-fn service_endpoint(namespace: &str, name: &str) -> Endpoint {
-    let path = "/process-validating-webhook".to_owned();
-    Endpoint::Service { namespace: namespace.to_owned(), name: name.to_owned(), path, port: SERVICE_PORT }
+        .with_context(|| format!("{listen} is not free: choose another address with --metrics-listen"))?;
+    let is_ready = move || rules.has_changed().unwrap_or_default();
+    tasks.spawn("the metrics", endless(admin::serve(listener, Arc::clone(metrics), is_ready)));
+    Ok(())
 }
 
 /// A task that has no way to fail, and no reason to end.

@@ -214,6 +214,20 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_RULES", value_enum, default_value_t = WebhookRules::Exact)]
     pub webhook_rules: WebhookRules,
 
+    /// A directory with tls.crt, tls.key and perhaps ca.crt for the webhook, read again when they change; by default
+    /// the operator makes a certificate of its own.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CERT_DIR")]
+    pub webhook_cert_dir: Option<PathBuf>,
+
+    /// A PEM file: only clients with a certificate of these authorities may call the webhook. The API server must have
+    /// been given one (its --admission-control-config-file), or it is turned away too.
+    #[arg(long, env = "GITOPS_REVERSER_WEBHOOK_CLIENT_CA")]
+    pub webhook_client_ca: Option<PathBuf>,
+
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "GITOPS_REVERSER_METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+
     /// What is logged: error, warn, info, debug or trace, or levels by module.
     #[arg(long, env = "GITOPS_REVERSER_LOG", default_value = "info")]
     pub log: String,

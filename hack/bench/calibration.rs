@@ -58,7 +58,8 @@ fn import_and_push(local: &Path, remote: &RemoteRepo, stream: &[u8]) -> Result<(
     run_git(git().args(["push", "--quiet", remote.authenticated_url(), "refs/heads/main"]), b"")
 }
 
-fn run_git(git: &mut Command, input: &[u8]) -> Result<()> {
+/// Runs git to its end with this input.
+pub(crate) fn run_git(git: &mut Command, input: &[u8]) -> Result<()> {
     let mut child = git.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     child.stdin.take().context("git has no input")?.write_all(input)?;
     let status = child.wait()?;

@@ -8,6 +8,7 @@ mod calibration;
 mod changes;
 mod churn;
 mod fixture;
+mod git;
 mod observe;
 mod report;
 mod seed;
@@ -51,6 +52,9 @@ struct Arguments {
     /// Only these scenarios.
     #[arg(long)]
     only: Vec<Scenario>,
+    /// Only the git engine, without a control plane.
+    #[arg(long, conflicts_with = "only")]
+    git: bool,
     /// Writes the numbers to this file too, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -69,28 +73,43 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let cluster = ControlPlane::start().await?;
+    let processors = std::thread::available_parallelism()?.get();
+    let report = if arguments.git {
+        json!({"processors": processors, "measurements": shown(git::measure(arguments.runs()).await?)})
+    } else {
+        let cluster = ControlPlane::start().await?;
+        let measurements = shown(measure(&cluster, &arguments).await?);
+        json!({"processors": processors, "kubernetes": cluster.kube_version(), "measurements": measurements})
+    };
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, format!("{report:#}\n"))?;
+    }
+    Ok(())
+}
+
+fn shown(measurements: Vec<Measurement>) -> Vec<Measurement> {
+    print!("{}", report::table(&measurements));
+    measurements
+}
+
+async fn measure(cluster: &ControlPlane, arguments: &Arguments) -> Result<Vec<Measurement>> {
     let mut measurements = Vec::new();
     if [Scenario::Seed1k, Scenario::Burst1k].iter().any(|&it| arguments.wants(it)) {
-        measurements.extend(small(&cluster, &arguments).await?);
+        measurements.extend(small(cluster, arguments).await?);
     }
     if [Scenario::Seed10k, Scenario::Restart, Scenario::Single, Scenario::Burst10k]
         .iter()
         .any(|&it| arguments.wants(it))
     {
-        measurements.extend(large(&cluster, &arguments).await?);
+        measurements.extend(large(cluster, arguments).await?);
     }
     if arguments.wants(Scenario::Churn) {
-        measurements.push(churn(&cluster, &arguments).await?);
+        measurements.push(churn(cluster, arguments).await?);
     }
-    print!("{}", report::table(&measurements));
-    if let Some(file) = &arguments.json {
-        let processors = std::thread::available_parallelism()?.get();
-        let kubernetes = cluster.kube_version();
-        let report = json!({"processors": processors, "kubernetes": kubernetes, "measurements": measurements});
-        std::fs::write(file, format!("{report:#}\n"))?;
+    if arguments.only.is_empty() {
+        measurements.extend(git::measure(arguments.runs()).await?);
     }
-    Ok(())
+    Ok(measurements)
 }
 
 async fn small(cluster: &ControlPlane, arguments: &Arguments) -> Result<Vec<Measurement>> {

@@ -15,6 +15,9 @@ pub(crate) enum Unit {
     /// Microseconds.
     #[serde(rename = "us")]
     Microseconds,
+    /// How many in a second.
+    #[serde(rename = "/s")]
+    PerSecond,
 }
 
 /// Which number of a measurement a target is for.
@@ -27,24 +30,56 @@ pub(crate) enum Statistic {
     P95,
 }
 
-/// What a number should not exceed.
+/// In the unit of the measurement.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, number: f64) -> bool {
+        match self {
+            Self::AtMost(most) => number <= most,
+            Self::AtLeast(least) => number >= least,
+        }
+    }
+
+    const fn parts(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(most) => ("<=", most),
+            Self::AtLeast(least) => (">=", least),
+        }
+    }
+}
+
+/// What a number should be.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Target {
     /// Which number.
     pub(crate) of: Statistic,
-    /// In the unit of the measurement.
-    pub(crate) at_most: f64,
+    /// How large it should be.
+    #[serde(flatten)]
+    pub(crate) bound: Bound,
 }
 
 impl Target {
     /// For the median.
     pub(crate) const fn median(at_most: f64) -> Self {
-        Self { of: Statistic::Median, at_most }
+        Self { of: Statistic::Median, bound: Bound::AtMost(at_most) }
+    }
+
+    /// For the median of what should be large.
+    pub(crate) const fn at_least(least: f64) -> Self {
+        Self { of: Statistic::Median, bound: Bound::AtLeast(least) }
     }
 
     /// For the 95th percentile.
     pub(crate) const fn p95(at_most: f64) -> Self {
-        Self { of: Statistic::P95, at_most }
+        Self { of: Statistic::P95, bound: Bound::AtMost(at_most) }
     }
 }
 
@@ -71,8 +106,8 @@ impl Measurement {
         let rank = |share: usize| samples[(samples.len() * share).div_ceil(100).max(1) - 1];
         let (median, p95) = (rank(50), rank(95));
         let met = target.map(|target| match target.of {
-            Statistic::Median => median <= target.at_most,
-            Statistic::P95 => p95 <= target.at_most,
+            Statistic::Median => target.bound.holds(median),
+            Statistic::P95 => target.bound.holds(p95),
         });
         let (min, max) = (samples[0], samples[samples.len() - 1]);
         Self { what: what.into(), unit, samples: samples.len(), median, p95, min, max, target, met, ratio: None }
@@ -89,13 +124,15 @@ impl Measurement {
             Unit::Seconds => format!("{number:.3} s"),
             Unit::Mebibytes => format!("{number:.1} MiB"),
             Unit::Microseconds => format!("{number:.0} us"),
+            Unit::PerSecond => format!("{number:.0} /s"),
         }
     }
 
     fn cells(&self) -> [String; 9] {
         let target = self.target.map_or_else(String::new, |target| {
             let of = if matches!(target.of, Statistic::P95) { "p95 " } else { "" };
-            format!("{of}<= {} {}", target.at_most, self.number(0.0).split(' ').nth(1).unwrap_or_default())
+            let (sign, bound) = target.bound.parts();
+            format!("{of}{sign} {bound} {}", self.number(0.0).split(' ').nth(1).unwrap_or_default())
         });
         [
             self.what.clone(),

@@ -36,7 +36,11 @@ pub struct GitProviderSpec {
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitProvider"}
     ]))]
     pub url: String,
-    /// The Secret with the keys `username` and `password`, in the namespace of the provider. Absent: no authentication.
+    /// The Secret that opens the repository, in the namespace of the provider. Its keys say how: `username` and `password`;
+    /// `bearerToken`; `identity`, `sshPrivateKey` or `ssh-privatekey`, with `known_hosts` and, where one locks the key,
+    /// the passphrase in `password`; or `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and for a server of
+    /// your own `githubAppBaseURL`. Besides, over HTTPS, `ca.crt` or `caFile`, and `tls.crt` with `tls.key`. Absent: the
+    /// operator's own credentials where its flag `--ambient-credentials-namespaces` allows that, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
     /// The branches that targets may write: exact names, or globs in which `*` stands for any characters.

@@ -39,13 +39,15 @@ pub struct Inputs {
     pub rules: watch::Receiver<Arc<RuleSet>>,
     /// What the API server serves.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    /// The authority of the webhook's certificate.
+    pub authority: watch::Receiver<Option<String>>,
 }
 
 /// Applies the entry when what it depends on has changed, or somebody else has changed it. Ends when no more rules can
 /// come.
 pub async fn run(client: Client, mut registration: Registration, ownership: Ownership, inputs: Inputs) {
     registration.service_account = own_service_account(&client).await;
-    let Inputs { mut rules, mut catalog } = inputs;
+    let Inputs { mut rules, mut catalog, mut authority } = inputs;
     let mut edits = std::pin::pin!(versions(client.clone(), &registration.configuration));
     let mut entry = Entry::new(client, registration.configuration.clone());
     let mut begun = false;
@@ -56,6 +58,7 @@ pub async fn run(client: Client, mut registration: Registration, ownership: Owne
                 Err(_) => return,
             },
             changed = catalog.changed(), if begun => if changed.is_err() { return },
+            Ok(()) = authority.changed(), if begun => {}
             Some(version) = edits.next() => {
                 entry.seen(version.as_deref());
                 continue;
@@ -65,6 +68,7 @@ pub async fn run(client: Client, mut registration: Registration, ownership: Owne
                 continue;
             }
         }
+        registration.ca_bundle.clone_from(&authority.borrow_and_update());
         let wanted = match ownership {
             Ownership::Operator => {
                 let served = catalog.borrow_and_update().clone().unwrap_or_default();

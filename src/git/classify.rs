@@ -3,6 +3,8 @@
 //! Exit codes and porcelain reasons are looked at first (see [`super::push`]); the text is the last resort. The
 //! patterns are what the real git writes with `LC_ALL=C`.
 
+mod ssh;
+
 use super::cli::{GitError, Output};
 use super::status::RemoteFailure;
 use std::io::ErrorKind;
@@ -28,13 +30,12 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 45] = [
+const PATTERNS: [(&str, Class); 46] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
     ("The requested URL returned error: 401", Class::Auth),
     ("The requested URL returned error: 403", Class::Auth),
-    ("Permission denied (publickey", Class::Auth),
     ("returned error: 404", Class::NotFound),
     ("' not found", Class::NotFound),
     ("does not appear to be a git repository", Class::NotFound),
@@ -64,8 +65,12 @@ const PATTERNS: [(&str, Class); 45] = [
     ("server certificate verification failed", Class::Config),
     ("SSL certificate problem", Class::Config),
     ("gnutls_handshake() failed", Class::Config),
+    // A server that wants a certificate of the client's, or another one.
+    ("A TLS fatal alert has been received", Class::Config),
+    ("alert certificate required", Class::Config),
+    // It closed the connection while that was being set up.
+    ("getpeername() failed", Class::Transient),
     ("is this a git repository?", Class::Config),
-    ("Host key verification failed", Class::Config),
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
@@ -82,7 +87,13 @@ impl Class {
     pub fn of(error: &GitError) -> Self {
         match error {
             GitError::Timeout { .. } => Self::Transient,
-            GitError::Failed { diagnosis, .. } => Self::of_diagnosis(diagnosis),
+            GitError::UnknownHost(_) => Self::Config,
+            GitError::Access(error) => error.class(),
+            GitError::Failed { code, diagnosis, .. } => match Self::of_diagnosis(diagnosis) {
+                // Something killed it, for want of memory perhaps: that says nothing about the next try.
+                Self::Bug if *code == -1 => Self::Transient,
+                class => class,
+            },
             GitError::DiskLow { .. } => Self::Disk,
             GitError::Damaged { .. } => Self::Corrupt,
             GitError::Process { source, .. } => match source.kind() {
@@ -91,7 +102,6 @@ impl Class {
                 ErrorKind::NotFound => Self::Corrupt,
                 _ => Self::Bug,
             },
-            GitError::Access { source, .. } => source.class(),
             _ => Self::Bug,
         }
     }
@@ -103,6 +113,9 @@ impl Class {
     }
 
     fn of_diagnosis(diagnosis: &str) -> Self {
+        if let Some(cause) = ssh::Cause::of(diagnosis) {
+            return cause.class();
+        }
         PATTERNS.iter().find(|(pattern, _)| diagnosis.contains(pattern)).map_or(Self::Bug, |(_, class)| *class)
     }
 
@@ -123,7 +136,7 @@ impl Class {
                 "The remote cannot be reached; it is tried again by itself. Check host name, network and proxy if it stays so"
             }
             Self::Auth => {
-                "The remote refuses the credentials; check username, password and their permission to write in the Secret of the GitProvider"
+                "The remote refuses the credentials; check the credentials in the Secret of the GitProvider, and that they may write"
             }
             Self::NotFound => {
                 "The remote has no such repository, or hides it from these credentials; check spec.url of the GitProvider"
@@ -146,18 +159,36 @@ pub fn describe(error: &GitError) -> RemoteFailure {
         GitError::Failed { diagnosis, .. } => last_words(diagnosis).unwrap_or_else(|| error.to_string()),
         _ => error.to_string(),
     };
-    failure(Class::of(error), &detail)
+    let cause = match error {
+        GitError::UnknownHost(_) => Some(ssh::Cause::HostUnknown),
+        GitError::Failed { diagnosis, .. } => ssh::Cause::of(diagnosis),
+        _ => None,
+    };
+    match cause {
+        Some(cause) => told(cause.class(), cause.advice(), &detail),
+        None => failure(Class::of(error), &detail),
+    }
 }
 
 /// A failure of `class`, with what git or the server said.
 #[must_use]
 pub fn failure(class: Class, detail: &str) -> RemoteFailure {
-    RemoteFailure { reason: class.reason(), message: format!("{} ({})", class.advice(), printable(detail)) }
+    told(class, class.advice(), detail)
+}
+
+fn told(class: Class, advice: &str, detail: &str) -> RemoteFailure {
+    RemoteFailure { reason: class.reason(), message: format!("{advice} ({})", printable(detail)) }
 }
 
 fn last_words(diagnosis: &str) -> Option<String> {
-    let lines = || diagnosis.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().rfind(|line| line.starts_with("fatal: ")).or_else(|| lines().next_back())?;
+    let lines: Vec<&str> = diagnosis.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let fatal = lines.iter().rposition(|line| line.starts_with("fatal: "));
+    let line = match fatal {
+        // Over SSH git says no more than this; what ssh or the server said stands before it.
+        Some(at) if at > 0 && lines[at].contains("Could not read from remote repository") => lines[at - 1],
+        Some(at) => lines[at],
+        None => lines.last()?,
+    };
     Some(line.trim_start_matches("fatal: ").to_owned())
 }
 
@@ -197,11 +228,23 @@ mod tests {
             ("fatal: transport 'ext' not allowed", Class::Config),
             ("fatal: Unable to create '/x/refs/heads/main.lock': File exists.", Class::Corrupt),
             ("error: file write error: No space left on device", Class::Disk),
+            (
+                "fatal: unable to access 'https://127.0.0.1:1/r/': getpeername() failed with errno 107: Transport endpoint is not connected",
+                Class::Transient,
+            ),
             ("fatal: something new", Class::Bug),
         ];
         for (diagnosis, class) in table {
             assert_eq!(Class::of_diagnosis(diagnosis), class, "{diagnosis}");
         }
+    }
+
+    #[test]
+    fn a_git_that_was_killed_is_tried_again_soon() {
+        let killed =
+            |diagnosis: &str| GitError::Failed { command: "push".into(), code: -1, diagnosis: diagnosis.into() };
+        assert_eq!(Class::of(&killed("")), Class::Transient);
+        assert_eq!(Class::of(&killed("fatal: Authentication failed for 'x'")), Class::Auth);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All workers: starts those that are wanted, lets go those that are not.
 
+use super::clone::{place, stale};
 use super::mailbox::Mailbox;
 use super::spec::BranchSpec;
 use super::status::{BranchStatus, Warning};
@@ -7,7 +8,8 @@ use super::worker::{self, Channels, Settings};
 use crate::change::Resync;
 use crate::resource::BranchKey;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -154,23 +156,48 @@ impl Pool {
 /// When a worker panicked.
 pub async fn run(settings: Arc<Settings>, mut starts: mpsc::UnboundedReceiver<Start>) -> Result<(), WorkerFailed> {
     let mut workers = JoinSet::new();
+    let mut owners: HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>> = HashMap::new();
+    let first = tokio::time::Instant::now() + settings.clones.sweep;
+    let mut sweeps = tokio::time::interval_at(first, settings.clones.sweep);
     loop {
         tokio::select! {
             start = starts.recv() => match start {
                 Some(Start { channels, clone }) => {
                     let settings = Arc::clone(&settings);
+                    let folder = place::folder_of(&settings.places.work_dir, &channels.key());
+                    owners.insert(folder.clone(), Arc::downgrade(&clone));
                     workers.spawn(async move {
                         let _owner = clone.lock_owned().await;
                         worker::run(settings, channels).await;
+                        stale::touch(&folder);
                     });
                 }
                 None => break,
             },
             Some(ended) = workers.join_next() => ended?,
+            _ = sweeps.tick() => sweep(&settings, &mut owners).await,
         }
     }
     while let Some(ended) = workers.join_next().await {
         ended?;
     }
     Ok(())
+}
+
+/// Removes the clones that nobody has wanted for long. None is started meanwhile.
+async fn sweep(settings: &Settings, owners: &mut HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>) {
+    owners.retain(|_, owner| owner.strong_count() > 0);
+    let found = stale::list(&settings.places.work_dir, settings.clones.ttl);
+    let found = found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "Clones that nobody wants cannot be listed");
+        Vec::new()
+    });
+    for clone in found {
+        let owner = owners.get(&clone).and_then(Weak::upgrade);
+        // A worker holds it while it lives.
+        let is_used = owner.is_some_and(|owner| owner.try_lock().is_err());
+        if !is_used && let Err(error) = stale::remove(&settings.git, &clone).await {
+            tracing::warn!(%error, directory = %clone.display(), "A clone that nobody wants stays");
+        }
+    }
 }

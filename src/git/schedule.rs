@@ -46,7 +46,8 @@ pub struct PushSchedule {
     last_push: Option<Instant>,
     retry_at: Option<Instant>,
     failures: u32,
-    replays: u32,
+    /// Pushes in a row that found the remote moved.
+    stale: u32,
     poll: Duration,
     last_look: Option<Instant>,
 }
@@ -67,7 +68,7 @@ impl PushSchedule {
             last_push: None,
             retry_at: None,
             failures: 0,
-            replays: 0,
+            stale: 0,
             poll: Duration::MAX,
             last_look: None,
         }
@@ -113,7 +114,7 @@ impl PushSchedule {
     /// The remote was reached; `left` commits still wait.
     pub const fn succeeded(&mut self, left: usize, now: Instant) {
         self.failures = 0;
-        self.replays = 0;
+        self.stale = 0;
         self.retry_at = None;
         self.queued = left;
         self.first_unpushed = if left > 0 { Some(now) } else { None };
@@ -142,14 +143,19 @@ impl PushSchedule {
         self.retry_at.is_some()
     }
 
-    /// The remote moved and the journal was replayed: `left` commits wait. The next try is now; on a branch that moves
-    /// under every push, each after the third waits longer.
-    pub fn replayed(&mut self, left: usize, jitter: f64, now: Instant) {
-        self.replays = self.replays.saturating_add(1);
-        let wait = if self.replays > 3 { backoff(self.replays - 3, jitter) } else { Duration::ZERO };
+    /// A push found that the remote has moved: look at it now; on a branch that moves under every push, from the fourth in
+    /// a row on, later each time. The wait is before the look, so that what is replayed is pushed while it still fits.
+    pub fn stale(&mut self, jitter: f64, now: Instant) {
+        self.stale = self.stale.saturating_add(1);
+        let wait = if self.stale > 3 { backoff(self.stale - 3, jitter) } else { Duration::ZERO };
+        self.retry_at = Some(now + wait);
+    }
+
+    /// The journal was put onto the remote's commits: the `left` commits that it has are pushed now.
+    pub fn replayed(&mut self, left: usize, now: Instant) {
         self.queued = left;
         self.first_unpushed = (left > 0).then_some(now);
-        self.retry_at = self.first_unpushed.map(|now| now + wait);
+        self.retry_at = self.first_unpushed;
     }
 
     /// The remote could not be used: try again, soon if `transient`, else after a minute. `jitter` is from 0 to 1.
@@ -261,11 +267,13 @@ mod tests {
         assert_eq!(schedule.due(), None);
         let waits: Vec<_> = (0..6)
             .map(|_| {
-                schedule.replayed(1, 1.0, start);
+                schedule.stale(1.0, start);
                 (schedule.due().unwrap() - start).as_millis()
             })
             .collect();
         assert_eq!(waits, [0, 0, 0, 500, 1_000, 2_000]);
+        schedule.replayed(1, start);
+        assert_eq!(schedule.due(), Some(start), "what is replayed goes before the remote moves again");
         schedule.succeeded(0, start);
         schedule.committed(1, start);
         schedule.failed(true, 1.0, start);

@@ -154,6 +154,20 @@ pub fn decode(body: &[u8], at: jiff::Timestamp) -> Result<Decoded, MalformedRevi
     Ok(Decoded { response_uid, record: record(request, at) })
 }
 
+/// `request.uid` of a body that [`decode`] refuses, where it is JSON and has one: enough to answer.
+pub(super) fn response_uid(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Review {
+        request: Request,
+    }
+    #[derive(Deserialize)]
+    struct Request {
+        uid: String,
+    }
+    let review: Review = serde_json::from_slice(body).ok()?;
+    kept(&review.request.uid).map(str::to_owned)
+}
+
 fn record(request: Request<'_>, at: jiff::Timestamp) -> Option<Record> {
     if request.dry_run == Some(true) {
         return None;
@@ -454,6 +468,24 @@ mod tests {
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }
         assert_eq!(decode(b"\xff", jiff::Timestamp::UNIX_EPOCH), Err(MalformedReview::NotUtf8));
+    }
+
+    #[test]
+    fn what_is_refused_is_answered_where_it_has_an_identity() {
+        let uid = |review: Value| response_uid(review.to_string().as_bytes());
+        for review in [
+            with(update(), "/apiVersion", json!("admission.k8s.io/v1beta1")),
+            with(update(), "/request/dryRun", json!("s3cret")),
+            with(update(), "/request/userInfo", Value::Null),
+            with(update(), "/request/object", json!("x")),
+        ] {
+            assert_eq!(uid(review).as_deref(), Some("the-call"));
+        }
+        for uid_of in [json!(""), json!(7), json!("x".repeat(MAX_TEXT + 1))] {
+            assert_eq!(uid(with(update(), "/request/uid", uid_of)), None);
+        }
+        assert_eq!(response_uid(update().to_string().replace('}', "").as_bytes()), None);
+        assert_eq!(response_uid(b"\xff"), None);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The certificate that the webhook shows, and the authority that vouches for it.
 
+use super::tls::{LiveCertificate, TlsError, server_config};
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,24 @@ pub const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long before it was issued a certificate is valid already, for the sake of other machines' clocks.
 const BACKDATED: Duration = Duration::from_secs(3600);
+
+/// A certificate with its key, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificates of the authority: what the API server must trust (`caBundle`). `None`: what it trusts anyway.
+    pub ca: Option<String>,
+    /// The certificate, first, and those that lead to the authority.
+    pub chain: String,
+    /// Its private key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("ca", &self.ca).field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
 
 /// What is needed to serve the webhook.
 #[derive(Clone, Debug)]
@@ -43,8 +60,18 @@ pub enum CertificateError {
         source: rcgen::Error,
     },
     /// TLS refuses the certificate.
-    #[error("the webhook's certificate cannot be used for TLS")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Makes an authority and a certificate as [`certificate`] does, and serves with it without asking clients for theirs.
+///
+/// # Errors
+/// Says which of `names` and `now` is wrong.
+pub fn issue(names: &[String], now: Timestamp) -> Result<Serving, CertificateError> {
+    let made = certificate(names, now)?;
+    let tls = server_config(Arc::new(LiveCertificate::new(&made)?), None)?;
+    Ok(Serving { ca_pem: made.ca.unwrap_or_default(), tls })
 }
 
 /// Makes an authority, and with it a certificate for `names`, DNS names and IP addresses, valid for
@@ -52,7 +79,7 @@ pub enum CertificateError {
 ///
 /// # Errors
 /// Says which of `names` and `now` is wrong.
-pub fn issue(names: &[String], now: Timestamp) -> Result<Serving, CertificateError> {
+pub fn certificate(names: &[String], now: Timestamp) -> Result<Certificate, CertificateError> {
     if names.is_empty() {
         return Err(CertificateError::NoName);
     }
@@ -67,18 +94,9 @@ pub fn issue(names: &[String], now: Timestamp) -> Result<Serving, CertificateErr
 
     let key = KeyPair::generate().map_err(failed)?;
     let authority_key = KeyPair::generate().map_err(failed)?;
-    let ca_pem = authority.self_signed(&authority_key).map_err(failed)?.pem();
-    let certificate = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).map_err(failed)?;
-
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Serving { ca_pem, tls: Arc::new(tls) })
+    let ca = authority.self_signed(&authority_key).map_err(failed)?.pem();
+    let chain = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).map_err(failed)?.pem();
+    Ok(Certificate { ca: Some(ca), chain, key: key.serialize_pem() })
 }
 
 fn params(
@@ -100,8 +118,26 @@ fn params(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// An authority, and the certificate of a client that it vouches for.
+    pub(in super::super) struct ClientAuthority {
+        pub(in super::super) ca: String,
+        pub(in super::super) client: Certificate,
+    }
+
+    pub(in super::super) fn mk_client_authority() -> ClientAuthority {
+        let now = Timestamp::now();
+        let mut authority = params(Vec::new(), "clients", now).unwrap().unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let mut leaf = params(Vec::new(), "api-server", now).unwrap().unwrap();
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let (key, authority_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let ca = authority.self_signed(&authority_key).unwrap().pem();
+        let chain = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap().pem();
+        ClientAuthority { ca, client: Certificate { ca: None, chain, key: key.serialize_pem() } }
+    }
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap()

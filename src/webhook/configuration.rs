@@ -42,6 +42,20 @@ pub enum Endpoint {
     },
 }
 
+impl Endpoint {
+    /// The same with one more segment of the path.
+    #[must_use]
+    pub fn below(self, segment: &str) -> Self {
+        let longer = |path: &str| format!("{}/{segment}", path.trim_end_matches('/'));
+        match self {
+            Self::Url(url) => Self::Url(longer(&url)),
+            Self::Service { namespace, name, path, port } => {
+                Self::Service { namespace, name, path: longer(&path), port }
+            }
+        }
+    }
+}
+
 /// The rules that cover exactly what `rules` selects, with the subresources that `catalog` knows: one a group, version
 /// and scope, in order. Empty when nothing is selected.
 #[must_use]

@@ -1,6 +1,7 @@
 //! One connection of the webhook server, from its handshake to its end.
 
 use super::server::Limits;
+use crate::telemetry::metrics::{AdmissionOutcome, Metrics};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -29,6 +30,7 @@ pub(super) async fn serve_connection<S>(
     stream: TcpStream,
     tls: TlsAcceptor,
     service: S,
+    metrics: Arc<Metrics>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -48,7 +50,7 @@ pub(super) async fn serve_connection<S>(
         },
     };
     let activity = Arc::new(Activity::new());
-    let service = bounded(service, Arc::clone(&activity), limits);
+    let service = bounded(service, Arc::clone(&activity), metrics, limits);
     let builder = builder(limits);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -90,10 +92,12 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// `service` with a deadline on each request, its body included, and a note of when there are requests.
+/// `service` with a deadline on each request, its body included, and a note of when there are requests and how long
+/// they take.
 fn bounded<S>(
     service: S,
     activity: Arc<Activity>,
+    metrics: Arc<Metrics>,
     limits: Limits,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
 where
@@ -102,11 +106,15 @@ where
 {
     service_fn(move |request| {
         let under_way = UnderWay::new(Arc::clone(&activity));
+        let (began, metrics) = (Instant::now(), Arc::clone(&metrics));
         let answer = service.call(request);
         async move {
             let answer = timeout(limits.request, answer).await;
             drop(under_way);
-            answer.unwrap_or_else(|_| Ok(StatusCode::REQUEST_TIMEOUT.into_response()))
+            let Ok(answer) = answer.unwrap_or_else(|_| Ok(StatusCode::REQUEST_TIMEOUT.into_response()));
+            let outcome = answer.extensions().get().copied().unwrap_or(AdmissionOutcome::Refused);
+            metrics.admission(began.elapsed(), outcome);
+            Ok(answer)
         }
     })
 }

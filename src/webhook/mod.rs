@@ -8,12 +8,16 @@ pub mod admission;
 pub mod certificates;
 pub mod configuration;
 mod connection;
+pub mod mounted;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
 mod subresource;
+pub mod tls;
 
 pub use admission::{Decoded, MalformedReview, decode};
-pub use certificates::{CertificateError, Serving, issue};
+pub use certificates::{Certificate, CertificateError, Serving, certificate, issue};
 pub use configuration::{Endpoint, Registration};
-pub use server::{Limits, serve};
+pub use mounted::Mounted;
+pub use server::{Desk, Limits, serve};
+pub use tls::{LiveCertificate, TlsError, server_config};

@@ -1,8 +1,9 @@
 //! The HTTPS server that the API server calls.
 
-use super::admission::{Answer, decode};
+use super::admission::{Answer, decode, response_uid};
 use super::connection::serve_connection;
 use crate::attribution::Index;
+use crate::telemetry::metrics::{AdmissionOutcome, Metrics};
 use hyper::body::Bytes;
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
@@ -55,22 +56,46 @@ impl Default for Limits {
     }
 }
 
+/// Where requests end up.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Takes what they tell.
+    pub index: Arc<Index>,
+    /// Takes how long they took.
+    pub metrics: Arc<Metrics>,
+    /// The last segment of the path that the API server was told; without it a request is answered but not believed.
+    /// `None`: every request is.
+    pub secret: Option<String>,
+}
+
+impl Desk {
+    /// Whether a request to a path that ends with `segment` comes from somebody who was told the path. Takes as long for
+    /// a near miss as for any other.
+    fn is_told(&self, segment: Option<&str>) -> bool {
+        let Some(secret) = &self.secret else { return true };
+        let segment = segment.unwrap_or_default();
+        let differs = secret.bytes().zip(segment.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
+        secret.len() == segment.len() && differs == 0
+    }
+}
+
 /// How long the server waits when it cannot accept a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers admission requests on `listener` and puts what they tell into `index`, until `shutdown`.
+/// Answers admission requests on `listener` and puts what they tell on the `desk`, until `shutdown`.
 ///
 /// Then it accepts no more, tells every client to go elsewhere (GOAWAY), answers what is under way and
 /// returns, at the latest after [`Limits::drain`]. No client can make it end or panic.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
-    index: Arc<Index>,
+    desk: Desk,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
     let tls = TlsAcceptor::from(tls);
-    let service = TowerToHyperService::new(warp::service(routes(index, limits)));
+    let metrics = Arc::clone(&desk.metrics);
+    let service = TowerToHyperService::new(warp::service(routes(desk, limits)));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -87,7 +112,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) if connections.len() < limits.connections => {
                 let (tls, service, stopped) = (tls.clone(), service.clone(), stopped.clone());
-                connections.spawn(serve_connection(stream, tls, service, limits, stopped));
+                connections.spawn(serve_connection(stream, tls, service, Arc::clone(&metrics), limits, stopped));
             }
             Ok((_, peer)) => debug!(peer = %peer, "Connection refused: too many are open"),
             Err(error) => {
@@ -109,20 +134,23 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-fn routes(index: Arc<Index>, limits: Limits) -> BoxedFilter<(Response,)> {
-    let path = warp::path!("process-validating-webhook").or(warp::path!("validate")).unify();
+fn routes(desk: Desk, limits: Limits) -> BoxedFilter<(Response,)> {
+    let name = || warp::path("process-validating-webhook").or(warp::path("validate")).unify();
+    let bare = name().and(warp::path::end()).map(|| None);
+    let longer = name().and(warp::path::param()).and(warp::path::end()).map(Some::<String>);
+    let path = bare.or(longer).unify();
     let room = Arc::new(Semaphore::new(limits.bodies as usize));
     path.and(warp::post())
         .and(warp::body::content_length_limit(limits.body.into()))
         .and(warp::header::<u32>("content-length"))
-        .and_then(move |length| {
-            std::future::ready(
-                Arc::clone(&room).try_acquire_many_owned(length).map_err(|_| warp::reject::custom(NoRoom)),
-            )
+        .and_then(move |segment, length| {
+            let permit = Arc::clone(&room).try_acquire_many_owned(length);
+            std::future::ready(permit.map(|permit| (segment, permit)).map_err(|_| warp::reject::custom(NoRoom)))
         })
+        .untuple_one()
         .and(warp::body::bytes())
-        .map(move |room: OwnedSemaphorePermit, body: Bytes| {
-            let answer = review(&body, &index);
+        .map(move |segment: Option<String>, room: OwnedSemaphorePermit, body: Bytes| {
+            let answer = review(&body, &desk, segment.as_deref());
             drop(room);
             answer
         })
@@ -144,20 +172,28 @@ async fn refuse(rejection: Rejection) -> Result<Response, Rejection> {
     }
 }
 
-fn review(body: &[u8], index: &Index) -> Response {
+/// Allows whatever can be answered at all. What is not understood is allowed too, and proves nothing.
+fn review(body: &[u8], desk: &Desk, segment: Option<&str>) -> Response {
     let decoded = match decode(body, jiff::Timestamp::now()) {
         Ok(decoded) => decoded,
         Err(error) => {
             warn!(error = %error, "Malformed admission request");
-            return warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response();
+            let mut answer = match response_uid(body) {
+                Some(uid) => warp::reply::json(&Answer::allow(&uid)).into_response(),
+                None => warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response(),
+            };
+            answer.extensions_mut().insert(AdmissionOutcome::Malformed);
+            return answer;
         }
     };
-    let answer = warp::reply::json(&Answer::allow(&decoded.response_uid)).into_response();
+    let mut answer = warp::reply::json(&Answer::allow(&decoded.response_uid)).into_response();
+    answer.extensions_mut().insert(AdmissionOutcome::Allowed);
     match decoded.record {
-        Some(record) => {
+        Some(record) if desk.is_told(segment) => {
             debug!(request = ?record.request_uid, user = ?record.user.name, operation = %record.request.operation(), uid = ?record.uid, "Admission recorded");
-            index.insert(record, Instant::now());
+            desk.index.insert(record, Instant::now());
         }
+        Some(_) => debug!(request = ?decoded.response_uid, "Admission not recorded: it came by another path"),
         None => debug!(request = ?decoded.response_uid, "Admission not recorded"),
     }
     answer

@@ -1,7 +1,8 @@
 //! The server over real TLS on loopback.
 
-use super::{Limits, issue, serve};
+use super::{Certificate, Desk, Limits, LiveCertificate, certificate, serve, server_config};
 use crate::attribution::Index;
+use crate::telemetry::metrics::Metrics;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -30,7 +31,9 @@ const NAME: &str = "webhook.example.svc";
 struct Server {
     address: SocketAddr,
     ca_pem: String,
+    certificate: Arc<LiveCertificate>,
     index: Arc<Index>,
+    metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -41,18 +44,48 @@ fn wide() -> Limits {
 }
 
 async fn start(limits: Limits) -> Server {
+    start_with(limits, None, None).await
+}
+
+fn mk_certificate() -> Certificate {
+    certificate(&[NAME.to_owned(), "127.0.0.1".to_owned()], jiff::Timestamp::now()).unwrap()
+}
+
+async fn start_with(limits: Limits, secret: Option<&str>, client_ca: Option<&str>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = issue(&[NAME.to_owned(), "127.0.0.1".to_owned()], jiff::Timestamp::now()).unwrap();
+    let made = mk_certificate();
+    let live = Arc::new(LiveCertificate::new(&made).unwrap());
+    let tls = server_config(Arc::clone(&live), client_ca).unwrap();
     let index = Arc::new(Index::new(crate::attribution::Limits::default()));
+    let metrics = Arc::new(Metrics::new().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let task = tokio::spawn(serve(listener, serving.tls, Arc::clone(&index), limits, stopped));
-    Server { address, ca_pem: serving.ca_pem, index, stop, task }
+    let desk = Desk { index: Arc::clone(&index), metrics: Arc::clone(&metrics), secret: secret.map(str::to_owned) };
+    let task = tokio::spawn(serve(listener, tls, desk, limits, stopped));
+    Server { address, ca_pem: made.ca.unwrap(), certificate: live, index, metrics, stop, task }
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(HANGS / 2, future).await.expect("it hangs")
+}
+
+fn roots(ca_pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
+    roots
+}
+
+/// Trusts `ca_pem` only, and shows the certificate of `client`.
+fn client_config(ca_pem: &str, client: Option<&Certificate>) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_root_certificates(roots(ca_pem));
+    let Some(client) = client else { return builder.with_no_client_auth() };
+    let chain = vec![rustls::pki_types::CertificateDer::from_pem_slice(client.chain.as_bytes()).unwrap()];
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap();
+    builder.with_client_auth_cert(chain, key).unwrap()
 }
 
 /// A TLS connection that trusts `ca_pem` only and offers the protocol `alpn`.
@@ -63,12 +96,10 @@ async fn connect_with(
     alpn: &str,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(ca_pem))
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -172,7 +203,7 @@ async fn what_is_no_review_is_refused() {
             411,
         ),
         (post("/", &review(false)), 404),
-        (post("/validate/x", &review(false)), 404),
+        (post("/validate/x/y", &review(false)), 404),
         (post("/validate", &review(false)).replace("POST", "PUT"), 405),
         ("garbage\r\n\r\n".to_owned(), 400),
     ];
@@ -276,4 +307,117 @@ async fn only_the_right_authority_and_name_are_trusted() {
         assert!(soon(connect(server.ca_pem.as_str(), "other.example.svc")).await.is_err());
         assert!(soon(connect(other.ca_pem.as_str(), NAME)).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_allowed_where_it_can_be_answered() {
+    let server = start(wide()).await;
+    let odd = review(false).replace("\"username\":\"alice\"", "\"username\":7");
+    let answer = server.http1(&post("/validate", &odd)).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(ALLOWED), "{answer}");
+    assert!(server.index.is_empty());
+    server.http1(&post("/validate", "garbage")).await;
+    server.http1(&post("/validate", &review(false))).await;
+    server.http1(&post("/", "")).await;
+    let text = String::from_utf8(server.metrics.text().unwrap()).unwrap();
+    for (outcome, count) in [("allowed", 1), ("malformed", 2), ("refused", 1)] {
+        let line = format!("gitopsreverser_webhook_request_duration_seconds_count{{outcome=\"{outcome}\"}} {count}");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_was_told_the_path_is_believed() {
+    let server = start_with(wide(), Some("s3cret"), None).await;
+    let (mut sender, _connection) = server.http2().await;
+    for path in ["/validate", "/validate/", "/validate/s3cre", "/validate/s3cretx", "/validate/S3cret"] {
+        let response = send(&mut sender, path, &review(false)).await;
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), ALLOWED, "{path}");
+        assert!(server.index.is_empty(), "{path}");
+    }
+    for (path, records) in [("/validate/s3cret", 1), ("/process-validating-webhook/s3cret?timeout=1s", 2)] {
+        assert_eq!(send(&mut sender, path, &review(false)).await.status(), 200);
+        assert_eq!(server.index.len(), records);
+    }
+}
+
+#[tokio::test]
+async fn only_clients_of_the_given_authority_may_connect() {
+    let issuer = crate::webhook::certificates::tests::mk_client_authority();
+    let server = start_with(wide(), None, Some(&issuer.ca)).await;
+    let ask = async |client: Option<&Certificate>| {
+        let config = client_config(&server.ca_pem, client);
+        let name = ServerName::try_from(NAME).unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(server.address).await?);
+        let mut stream = soon(stream).await?;
+        stream.write_all(post("/validate", &review(false)).as_bytes()).await?;
+        let mut text = String::new();
+        soon(stream.read_to_string(&mut text)).await?;
+        std::io::Result::Ok(text)
+    };
+    let stranger = crate::webhook::certificates::tests::mk_client_authority();
+    assert!(ask(None).await.is_err());
+    assert!(ask(Some(&stranger.client)).await.is_err());
+    assert!(server.index.is_empty());
+    assert!(ask(Some(&issuer.client)).await.unwrap().ends_with(ALLOWED));
+    assert_eq!(server.index.len(), 1);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+    let server = start(wide()).await;
+    let (mut old, _connection) = server.http2().await;
+    let renewed = mk_certificate();
+    server.certificate.replace(&renewed).unwrap();
+    assert_eq!(send(&mut old, "/validate", &review(false)).await.status(), 200);
+    let connect = |ca: String| async move { connect_with(server.address, &ca, NAME, "h2", rustls::ALL_VERSIONS).await };
+    assert!(soon(connect(server.ca_pem.clone())).await.is_err());
+    assert!(soon(connect(renewed.ca.unwrap())).await.is_ok());
+}
+
+/// Garbage, truncated, huge and slow requests, and idle connections, on every side of the good ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_clients_change_nothing_for_good_ones() {
+    let server = Arc::new(start(Limits::default()).await);
+    let mut idle = Vec::new();
+    for number in 0..200 {
+        // Half of them have not even begun to talk.
+        idle.push(if number % 2 == 0 {
+            (Some(TcpStream::connect(server.address).await.unwrap()), None)
+        } else {
+            (None, Some(server.connect("http/1.1").await))
+        });
+    }
+    let mut slow = server.connect("http/1.1").await;
+    begin(&mut slow, &post("/validate", &review(false))).await;
+    let bad = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move {
+            for _ in 0..20 {
+                let whole = review(false);
+                let huge = " ".repeat(4 * 1024 * 1024 + 1);
+                let truncated = post("/validate", &whole[..whole.len() / 2]);
+                for request in
+                    ["garbage\r\n\r\n".to_owned(), truncated, post("/validate", "{"), post("/validate", "\u{0}")]
+                {
+                    assert!(server.http1(&request).await.starts_with("HTTP/1.1 400"));
+                }
+                let (mut sender, _connection) = server.http2().await;
+                assert_eq!(send(&mut sender, "/validate", &huge).await.status(), 413);
+                let mut cut = server.connect("http/1.1").await;
+                cut.write_all(&post("/validate", &whole).as_bytes()[..100]).await.unwrap();
+                drop(cut);
+            }
+        }
+    });
+    let (mut sender, _connection) = server.http2().await;
+    let mut answered = 0;
+    while answered < 100 || !bad.is_finished() {
+        assert_eq!(send(&mut sender, "/validate", &review(false)).await.status(), 200);
+        answered += 1;
+    }
+    bad.await.unwrap();
+    assert!(server.index.len() <= answered);
+    assert_eq!(server.index.len(), answered.min(crate::attribution::Limits::default().records_per_uid));
+    drop((idle, slow));
 }

@@ -48,7 +48,7 @@ metadata: {name: wrong-password}
 spec: {providerRef: {name: wrong-password}, baseFolder: wrong-password}
 ",
         reason: "AuthenticationFailed",
-        says: "check username, password and their permission to write in the Secret",
+        says: "check the credentials in the Secret of the GitProvider, and that they may write",
     },
     Case {
         object: "gittarget/no-repository",

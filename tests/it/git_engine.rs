@@ -219,10 +219,7 @@ async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
-    let lock = std::path::PathBuf::from(in_clone(
-        &work_dir,
-        &["rev-parse", "--path-format=absolute", "--git-path", "refs/heads/main.lock"],
-    ));
+    let lock = in_clone(&work_dir, &["rev-parse", "--path-format=absolute", "--git-path", "refs/heads/main.lock"]);
     std::fs::write(&lock, "").unwrap();
     mailbox.send(upsert("a", "2"));
     eventually(SOON, "the damage to be told", async || {

@@ -4,12 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod canary;
+mod credentials;
+mod git_argv;
+mod git_clone;
 mod git_engine;
+mod git_faults;
 mod git_foreign;
 mod git_journal;
 mod git_process;
 mod harness;
 mod inventory;
+mod kill9;
 mod layers;
 mod main_job;
 mod registration;

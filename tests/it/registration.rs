@@ -1,19 +1,16 @@
 //! Which calls the API server makes, for every way to write, and who keeps the registration that says so.
 
 use crate::support::control_plane::ControlPlane;
-use crate::support::operator::{Mirror, Operator, SOON, apply, install_definitions};
+use crate::support::operator::{SOON, apply, install_definitions};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
 use crate::support::witness::Witness;
 use anyhow::{Context as _, Result, ensure};
 use hyper::http::Request;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::process::Command;
 
 const NAMESPACE: &str = "calls";
-const CONFIGURATION: &str = "gitops-reverser";
 /// What the operator's own service account is called here.
 const OWN: &str = "system:serviceaccount:operators:reverser";
 

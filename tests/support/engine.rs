@@ -10,7 +10,7 @@ use super::scratch::ScratchDir;
 use gitops_reverser::attribution::Verdict;
 use gitops_reverser::change::{Change, Content, ObjectVersion, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::batch::BatchLimits;
-use gitops_reverser::git::cli::Git;
+use gitops_reverser::git::cli::{Git, Patience, ProcessLimits};
 use gitops_reverser::git::clone::policy::ClonePolicy;
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
@@ -77,6 +77,36 @@ impl Engine {
         password: &str,
         adapt: impl FnOnce(&mut Installation, &mut BranchSpec),
     ) -> Self {
+        let git = Git::find(true).await.unwrap();
+        Self::start_using(git, work_dir, url, password, mk_policy(), adapt).await
+    }
+
+    /// The same with a git that gives remotes less time.
+    pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
+        let git = Git::find(true).await.unwrap().with_patience(patience);
+        Self::start_using(git, work_dir, url, password, mk_policy(), |_, _| {}).await
+    }
+
+    /// The same with other clones and numbers of processes.
+    pub(crate) async fn start_with(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        limits: ProcessLimits,
+    ) -> Self {
+        let git = Git::find(true).await.unwrap().with_limits(limits);
+        Self::start_using(git, work_dir, url, password, clones, |_, _| {}).await
+    }
+
+    async fn start_using(
+        git: Git,
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        clones: ClonePolicy,
+        adapt: impl FnOnce(&mut Installation, &mut BranchSpec),
+    ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (warn, warnings) = mpsc::unbounded_channel();
@@ -96,11 +126,10 @@ impl Engine {
         let mut spec = mk_spec(&key, password);
         adapt(&mut installation, &mut spec);
         let settings = Settings {
-            git: Git::find(true).await.unwrap(),
+            git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
             installation: Arc::new(installation),
-            // The machine that runs the tests may be nearly full.
-            clones: ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() },
+            clones,
             batch: BatchLimits { files: 200, bytes: 1 << 20 },
             push_spacing: Duration::ZERO,
             push_ceiling: Duration::from_millis(100),
@@ -154,6 +183,11 @@ fn mk_spec(key: &BranchKey, password: &str) -> BranchSpec {
         revision: 0,
         targets: [(target(), mirrored)].into(),
     }
+}
+
+/// How the engine's clones are made. The machine that runs the tests may be nearly full.
+pub(crate) fn mk_policy() -> ClonePolicy {
+    ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() }
 }
 
 pub(crate) fn change(name: &str, content: Content) -> Change {

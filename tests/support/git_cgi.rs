@@ -1,8 +1,9 @@
 //! One HTTP request answered by `git http-backend`, which speaks CGI (RFC 3875).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use hyper::{Request, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::remote_repo::git_command;
+use super::remote_repo::{clean_command, git_command};
 
 /// A response body that is sent while it is made.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -32,9 +33,8 @@ pub(crate) async fn answer(
     limit: usize,
 ) -> Result<Response<Body>> {
     let (parts, body) = request.into_parts();
-    let mut command = Command::from(git_command());
+    let mut command = backend()?;
     command
-        .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("REMOTE_USER", user)
@@ -47,7 +47,10 @@ pub(crate) async fn answer(
         .stderr(Stdio::null())
         .kill_on_drop(true);
     pass_header(&mut command, &parts.headers, CONTENT_TYPE.as_str(), "CONTENT_TYPE");
-    pass_header(&mut command, &parts.headers, CONTENT_LENGTH.as_str(), "CONTENT_LENGTH");
+    if limit == usize::MAX {
+        // A backend that was promised more than it gets reads its closed input for ever.
+        pass_header(&mut command, &parts.headers, CONTENT_LENGTH.as_str(), "CONTENT_LENGTH");
+    }
     pass_header(&mut command, &parts.headers, CONTENT_ENCODING.as_str(), "HTTP_CONTENT_ENCODING");
     pass_header(&mut command, &parts.headers, "git-protocol", "GIT_PROTOCOL");
 
@@ -68,6 +71,16 @@ pub(crate) async fn answer(
     let headers = read.split_to(body_at);
     let response = response_head(&headers)?;
     Ok(response.body(stream_body(read.freeze(), stdout, child))?)
+}
+
+/// The backend itself: killing `git http-backend` would only kill the `git` that has started it.
+fn backend() -> Result<Command> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if PROGRAM.get().is_none() {
+        let folder = git_command().arg("--exec-path").output().context("starting git")?.stdout;
+        PROGRAM.get_or_init(|| Path::new(String::from_utf8_lossy(&folder).trim_end()).join("git-http-backend"));
+    }
+    Ok(Command::from(clean_command(PROGRAM.get().context("git did not say where its programs are")?)))
 }
 
 fn pass_header(command: &mut Command, headers: &HeaderMap, name: &str, variable: &str) {

@@ -29,6 +29,7 @@ use super::scratch::ScratchDir;
 
 const USER: &str = "git";
 const PASSWORD: &str = "loopback-only";
+const TOKEN: &str = "loopback-token";
 
 /// A way for the server to fail.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +160,16 @@ impl GitServer {
         PASSWORD
     }
 
+    /// A token that opens everything too: as a bearer, or as the password of `x-access-token`.
+    pub(crate) fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Creates the empty bare repository `<name>.git` whose first branch is `main`. Panics when git fails.
     pub(crate) fn create_repo(&self, name: &str) -> RemoteRepo {
         let file = format!("{name}.git");
@@ -264,8 +275,11 @@ fn closed() -> io::Error {
 }
 
 fn authenticated(request: &Request<Incoming>) -> bool {
-    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
-    request.headers().get(AUTHORIZATION).is_some_and(|value| value.as_bytes() == expected.as_bytes())
+    let basic = |login: String| format!("Basic {}", BASE64_STANDARD.encode(login));
+    let accepted =
+        [basic(format!("{USER}:{PASSWORD}")), basic(format!("x-access-token:{TOKEN}")), format!("Bearer {TOKEN}")];
+    let shown = request.headers().get(AUTHORIZATION);
+    shown.is_some_and(|value| accepted.iter().any(|accepted| value.as_bytes() == accepted.as_bytes()))
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

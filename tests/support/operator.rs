@@ -10,6 +10,7 @@ use super::scratch::ScratchDir;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -35,6 +36,7 @@ pub(crate) async fn shared() -> Result<&'static ControlPlane> {
 /// A running operator. Dropping it kills it; [`Operator::terminate`] asks it to leave.
 pub(crate) struct Operator {
     process: Process,
+    metrics_port: u16,
     /// What an earlier operator logged in the same place, in bytes.
     logged_before: usize,
     started: Instant,
@@ -45,7 +47,17 @@ impl Operator {
     /// `work_dir`. The binary is that of `GITOPS_REVERSER_BIN`, else the one that cargo built for the tests.
     pub(crate) async fn start(cluster: &ControlPlane, work_dir: &ScratchDir, extra: &[&str]) -> Result<Self> {
         install_definitions(cluster).await?;
-        let port = free_port()?;
+        Self::start_again(cluster, work_dir, extra, &[])
+    }
+
+    /// The same where the definitions are installed already, with additions to its environment.
+    pub(crate) fn start_again(
+        cluster: &ControlPlane,
+        work_dir: &ScratchDir,
+        extra: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Result<Self> {
+        let (port, metrics_port) = (free_port()?, free_port()?);
         let mut command = Command::new(binary()?);
         command
             .arg("run")
@@ -53,13 +65,15 @@ impl Operator {
             .arg(format!("--work-dir={}", work_dir.path().join("clones").display()))
             .arg(format!("--webhook-listen=127.0.0.1:{port}"))
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
+            .arg(format!("--metrics-listen=127.0.0.1:{metrics_port}"))
             .args(extra)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("KUBECONFIG", cluster.kubeconfig());
         let log = work_dir.path().join("operator.log");
         let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
         let started = Instant::now();
         let process = Process::start("operator", &command, work_dir)?;
-        Ok(Self { process, logged_before: usize::try_from(logged_before)?, started })
+        Ok(Self { process, metrics_port, logged_before: usize::try_from(logged_before)?, started })
     }
 
     /// Asks the operator to leave, and waits until it has.
@@ -70,6 +84,24 @@ impl Operator {
             ensure!(code == 0, "the operator left with exit code {code}; {}", self.process.log_tail());
             Ok(())
         })
+    }
+
+    /// The sum of the values of the metric `name`, over all its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.metrics_port)).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let values =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// Kills the operator's process as a lack of memory would, and waits until it is gone. What it has started is not
+    /// killed.
+    pub(crate) fn kill(&self) {
+        self.process.kill();
     }
 
     /// When the process was started.

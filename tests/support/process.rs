@@ -76,6 +76,14 @@ impl Process {
         Ok(())
     }
 
+    /// Kills (SIGKILL) the program alone, and waits until it is gone.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child();
+        if let Err(error) = child.kill().and_then(|()| child.wait()) {
+            eprintln!("could not kill {}: {error}", self.name);
+        }
+    }
+
     /// The exit code once the program has ended by itself; -1 when a signal ended it.
     pub(crate) fn exit_code(&self) -> Result<Option<i32>> {
         Ok(self.child().try_wait()?.map(|status| status.code().unwrap_or(-1)))

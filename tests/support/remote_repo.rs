@@ -1,6 +1,7 @@
 //! A bare repository behind a [`super::git_server::GitServer`], looked at and changed from behind, without the
 //! network. Everything here panics when git fails: that is a failed test.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,7 +30,12 @@ pub(crate) struct CommitInfo {
 
 /// `git` that neither reads the configuration of this machine's user nor asks anybody anything.
 pub(crate) fn git_command() -> Command {
-    let mut git = Command::new("git");
+    clean_command("git")
+}
+
+/// A program of git with that environment.
+pub(super) fn clean_command(program: impl AsRef<OsStr>) -> Command {
+    let mut git = Command::new(program);
     for (key, _) in std::env::vars_os() {
         // Set while this runs in a hook of some other repository.
         if key.to_string_lossy().starts_with("GIT_") {
@@ -125,8 +131,24 @@ impl RemoteRepo {
     }
 
     /// Commits one file on top of a branch, as somebody else would, and returns the commit. Makes the branch if
-    /// there is none. `author` is like `Jane Doe <jane@example.com>`.
+    /// there is none; starts again when somebody was faster. `author` is like `Jane Doe <jane@example.com>`.
     pub(crate) fn commit_file(&self, branch: &str, path: &str, content: &str, author: &str) -> String {
+        loop {
+            let parent = self.head(branch);
+            let oid = self.commit_file_on(parent.as_deref(), path, content, author);
+            // An empty old value means that the branch must not exist yet.
+            let old = parent.clone().unwrap_or_default();
+            let mut update = self.command();
+            update.args(["update-ref", &format!("refs/heads/{branch}"), &oid, &old]);
+            if update.output().expect("running git update-ref").status.success() {
+                return oid;
+            }
+            assert_ne!(self.head(branch), parent, "{branch} cannot be moved, and nobody has moved it");
+        }
+    }
+
+    /// Makes a commit of one file on top of `parent`, without moving any branch.
+    pub(crate) fn commit_file_on(&self, parent: Option<&str>, path: &str, content: &str, author: &str) -> String {
         let (name, email) = author.trim_end_matches('>').split_once(" <").expect("an author like 'Name <email>'");
         let index = self.path.join(format!("index-{:016x}", fastrand::u64(..)));
         let with_index = || {
@@ -134,8 +156,7 @@ impl RemoteRepo {
             command.env("GIT_INDEX_FILE", &index);
             command
         };
-        let parent = self.head(branch);
-        if let Some(parent) = &parent {
+        if let Some(parent) = parent {
             run(with_index().args(["read-tree", parent]), b"");
         }
         let blob = run(self.command().args(["hash-object", "-w", "--stdin"]), content.as_bytes());
@@ -146,14 +167,18 @@ impl RemoteRepo {
         let mut commit = self.command();
         commit.env("GIT_AUTHOR_NAME", name).env("GIT_AUTHOR_EMAIL", email);
         commit.args(["commit-tree", &tree, "-m", &format!("Change {path}")]);
-        if let Some(parent) = &parent {
+        if let Some(parent) = parent {
             commit.args(["-p", parent]);
         }
-        let oid = run(&mut commit, b"");
-        // An empty old value means that the branch must not exist yet.
-        let old = parent.unwrap_or_default();
-        self.git(&["update-ref", &format!("refs/heads/{branch}"), &oid, &old]);
-        oid
+        run(&mut commit, b"")
+    }
+
+    /// A server-side hook `name`: this shell script.
+    pub(crate) fn set_hook(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let hook = self.path.join("hooks").join(name);
+        std::fs::write(&hook, format!("#!/bin/sh\n{script}\n")).expect("writing a hook");
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("making a hook executable");
     }
 
     fn command(&self) -> Command {

@@ -3,7 +3,8 @@
 //! The keys of a Secret decide, not its type, so that those of Flux, of Argo CD and of Kubernetes serve as they are.
 
 use crate::git::credentials::{
-    AppKeyError, Authentication, BasicAuth, ClientCertificate, Credentials, GithubApp, Hidden, SshKey, Tls,
+    AppKeyError, Authentication, BadKey, BasicAuth, ClientCertificate, Credentials, GithubApp, Hidden, OpenKey, SshKey,
+    Tls,
 };
 use crate::resource::{HostPolicy, RepoUrl};
 use k8s_openapi::ByteString;
@@ -64,6 +65,14 @@ pub enum InvalidSecret {
         key: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// An SSH key that cannot be used.
+    #[error("its key {key} does not serve: {problem}")]
+    SshKey {
+        /// Which.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: BadKey,
     },
     /// The address of the API of GitHub.
     #[error("its key githubAppBaseURL is not usable: {0}")]
@@ -167,12 +176,9 @@ fn bearer(keys: &Keys<'_>) -> Result<Authentication, InvalidSecret> {
 
 fn ssh(keys: &Keys<'_>) -> Result<Authentication, InvalidSecret> {
     let Some((key, private_key)) = keys.text(SSH_KEY)? else { return Ok(Authentication::None) };
-    if !private_key.contains("PRIVATE KEY-----") {
-        return Err(InvalidSecret::Malformed { key, problem: "holds no private key in PEM" });
-    }
+    let private_key = OpenKey::read(private_key, keys.line(PASSWORD)?);
     Ok(Authentication::Ssh(SshKey {
-        private_key: Hidden::new(private_key),
-        passphrase: keys.line(PASSWORD)?.map(Hidden::new),
+        private_key: private_key.map_err(|problem| InvalidSecret::SshKey { key, problem })?,
         known_hosts: keys.text(KNOWN_HOSTS)?.map(|(_, hosts)| hosts.to_owned()),
     }))
 }

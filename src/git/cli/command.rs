@@ -97,6 +97,7 @@ pub struct Git {
     /// What `GIT_SSL_CAINFO` names. As a variable it would win over the authority that a provider's Secret names.
     authorities: Option<String>,
     insecure_transports: bool,
+    known_hosts: Option<PathBuf>,
     patience: Patience,
     limits: Arc<ProcessLimits>,
 }
@@ -119,6 +120,7 @@ impl Git {
             }),
             authorities: std::env::var("GIT_SSL_CAINFO").ok(),
             insecure_transports,
+            known_hosts: None,
             patience: Patience::default(),
             limits: Arc::default(),
         };
@@ -140,6 +142,18 @@ impl Git {
     #[must_use]
     pub const fn allows_insecure(&self) -> bool {
         self.insecure_transports
+    }
+
+    /// The same git, which knows SSH servers by this file too; it is read anew for each command.
+    #[must_use]
+    pub fn with_known_hosts(self, known_hosts: Option<PathBuf>) -> Self {
+        Self { known_hosts, ..self }
+    }
+
+    /// The operator's file of SSH servers and their keys.
+    #[must_use]
+    pub fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
     }
 
     /// The same with another patience with remotes.

@@ -39,13 +39,8 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// What the command needs to open the repository cannot be had.
-    #[error("git {command} was not run: {source}")]
-    Access {
-        /// The subcommand.
-        command: String,
-        /// Why.
-        source: AccessError,
-    },
+    #[error("git was not run: {0}")]
+    Access(#[from] AccessError),
     /// An operand looks like an option.
     #[error("git {command} was not run: {operand:?} could be read as an option")]
     UnsafeOperand {
@@ -54,6 +49,9 @@ pub enum GitError {
         /// The operand.
         operand: String,
     },
+    /// Nobody has said which key an SSH server has. It was not connected to.
+    #[error("no SSH key of the server {0} is known")]
+    UnknownHost(String),
     /// The deadline passed; the process and its children were killed.
     #[error("git {command} did not finish within {deadline:?} and was stopped")]
     Timeout {

@@ -5,6 +5,7 @@ use crate::resource::oid::ObjectFormat;
 use crate::resource::{BranchKey, RepoUrl};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Written last when a clone is made: one without it is not complete.
 const FILE: &str = "reverser-ready";
@@ -66,6 +67,16 @@ impl Marker {
         let mut file = std::fs::File::create(git_dir.join(FILE))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
+    }
+
+    /// When the clone was last wanted, as far as that is noted.
+    pub(super) fn last_wanted(git_dir: &Path) -> Option<SystemTime> {
+        git_dir.join(FILE).metadata().ok()?.modified().ok()
+    }
+
+    /// Notes that it is wanted now.
+    pub(super) fn touch(git_dir: &Path) -> io::Result<()> {
+        std::fs::File::options().append(true).open(git_dir.join(FILE))?.set_modified(SystemTime::now())
     }
 
     /// Writes what git itself must find: `HEAD`, the configuration, the sparse patterns. None of it holds anything that

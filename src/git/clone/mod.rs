@@ -12,6 +12,8 @@ pub mod policy;
 mod probe;
 mod remote;
 mod rescue;
+pub mod stale;
+mod upkeep;
 mod work_tree;
 
 pub use self::history::History;
@@ -126,9 +128,14 @@ impl BranchClone {
             },
         };
         clone.marker.write(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
-        clone.work_tree = Some(WorkTree::start(&clone));
-        clone.work_tree_follows(clone.tip().await?);
+        clone.start_work_tree().await?;
         Ok(Opened { clone, is_new })
+    }
+
+    async fn start_work_tree(&mut self) -> Result<(), GitError> {
+        self.work_tree = Some(WorkTree::start(self));
+        self.work_tree_follows(self.tip().await?);
+        Ok(())
     }
 
     async fn reason_to_remake(&self, marker: &Marker, opening: Opening) -> Result<Option<String>, GitError> {

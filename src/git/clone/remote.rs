@@ -129,15 +129,12 @@ impl BranchClone {
         credentials: &Credentials,
         arguments: impl FnOnce(GitCommand) -> GitCommand,
     ) -> Result<Output, GitError> {
-        let insecure = self.git.allows_insecure();
-        let access = Access::prepare(credentials, &self.key.url, &self.secrets, insecure, Timestamp::now())
-            .await
-            .map_err(|source| GitError::Access { command: subcommand.to_owned(), source })?;
+        let access = Access::prepare(&self.git, credentials, &self.key.url, &self.secrets, Timestamp::now()).await?;
         let command = access
             .apply(self.command(subcommand))
             .remote(self.key.url.normalized())
             .deadline(self.git.patience().transfer);
-        let output = arguments(command).run().await?;
+        let output = access.redact(arguments(command).run().await?);
         if let Authentication::GithubApp(app) = &credentials.authentication
             && Class::of_output(&output) == Some(Class::Auth)
         {

@@ -4,7 +4,9 @@
 use super::address::{self, Addresses};
 use super::error::AccessError;
 use super::kinds::{Authentication, BasicAuth, Credentials, Tls};
-use crate::git::cli::GitCommand;
+use super::redaction::{Redaction, percent_encode};
+use super::ssh::SshFiles;
+use crate::git::cli::{Git, GitCommand, GitError, Output};
 use crate::resource::RepoUrl;
 use crate::resource::url::Scheme;
 use jiff::Timestamp;
@@ -20,6 +22,8 @@ pub struct Access {
     files: TempDir,
     settings: Vec<(String, String)>,
     ambient: bool,
+    ssh: Option<SshFiles>,
+    redaction: Redaction,
 }
 
 impl Access {
@@ -29,19 +33,25 @@ impl Access {
     /// # Errors
     /// When the files cannot be written, a token cannot be had, or the host is a local address and that is not allowed.
     pub async fn prepare(
+        git: &Git,
         credentials: &Credentials,
         url: &RepoUrl,
         directory: &Path,
-        allow_insecure: bool,
         now: Timestamp,
-    ) -> Result<Self, AccessError> {
+    ) -> Result<Self, GitError> {
+        let allow_insecure = git.allows_insecure();
         let private = Permissions::from_mode(0o700);
-        let files = tempfile::Builder::new().prefix("access-").permissions(private).tempdir_in(directory)?;
-        let mut access = Self { files, settings: Vec::new(), ambient: false };
+        let files = tempfile::Builder::new().prefix("access-").permissions(private).tempdir_in(directory);
+        let files = files.map_err(AccessError::Files)?;
+        let mut access =
+            Self { files, settings: Vec::new(), ambient: false, ssh: None, redaction: Redaction::default() };
         let over_http = matches!(url.scheme(), Scheme::Https | Scheme::Http);
         if over_http && !allow_insecure && address::proxy(url).is_none() {
             let addresses = Addresses::look_up(url.host(), url.effective_port()).await?;
             access.set("http.curloptResolve", addresses.pinned(url.host(), url.effective_port()));
+        }
+        if url.scheme() == Scheme::Ssh {
+            access.ssh = Some(SshFiles::write(git, credentials, url, access.files.path())?);
         }
         match &credentials.authentication {
             Authentication::Basic(login) if over_http => access.basic(login, url)?,
@@ -63,10 +73,26 @@ impl Access {
     #[must_use]
     pub fn apply(&self, command: GitCommand) -> GitCommand {
         let command = if self.ambient { command.ambient() } else { command };
+        let command = match &self.ssh {
+            Some(files) => files.apply(command),
+            None => command,
+        };
         self.settings.iter().fold(command, |command, (key, value)| command.config(key, value))
     }
 
-    fn basic(&mut self, login: &BasicAuth, url: &RepoUrl) -> io::Result<()> {
+    /// What the command left, without the secrets that a server may have repeated. Objects of the repository stay as they
+    /// are.
+    #[must_use]
+    pub fn redact(&self, output: Output) -> Output {
+        let stdout = match output.command {
+            "cat-file" => output.stdout,
+            _ => self.redaction.redact(&String::from_utf8_lossy(&output.stdout)).into_bytes(),
+        };
+        Output { stdout, stderr: self.redaction.redact(&output.stderr), ..output }
+    }
+
+    fn basic(&mut self, login: &BasicAuth, url: &RepoUrl) -> Result<(), AccessError> {
+        self.redaction.add_login(login.username.expose(), login.password.expose());
         let (user, password) = (percent_encode(login.username.expose()), percent_encode(login.password.expose()));
         let line = format!("{}://{user}:{password}@{}\n", scheme(url), url.authority());
         // The shell that starts the helper sees the path: a quote cannot occur in a path of tempfile's making below a
@@ -77,7 +103,8 @@ impl Access {
     }
 
     /// A header that git sends without being asked; in a file, since settings of a command are in its environment.
-    fn bearer(&mut self, token: &str, url: &RepoUrl) -> io::Result<()> {
+    fn bearer(&mut self, token: &str, url: &RepoUrl) -> Result<(), AccessError> {
+        self.redaction.add(token);
         let token = token.replace('\\', "\\\\").replace('"', "\\\"");
         let section = format!("[http \"{}\"]\n\textraHeader = \"Authorization: Bearer {token}\"\n", site(url));
         let path = self.file("header", &section)?;
@@ -85,7 +112,7 @@ impl Access {
         Ok(())
     }
 
-    fn tls(&mut self, tls: &Tls, url: &RepoUrl) -> io::Result<()> {
+    fn tls(&mut self, tls: &Tls, url: &RepoUrl) -> Result<(), AccessError> {
         let client = tls.client.as_ref();
         let wanted = [
             ("sslCAInfo", tls.authority.as_deref()),
@@ -123,18 +150,6 @@ fn scheme(url: &RepoUrl) -> &'static str {
     if url.scheme() == Scheme::Https { "https" } else { "http" }
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{ClientCertificate, Hidden};
@@ -142,7 +157,8 @@ mod tests {
 
     async fn prepare(credentials: &Credentials, url: &str) -> Access {
         let url = RepoUrl::parse(url, true).unwrap();
-        Access::prepare(credentials, &url, &std::env::temp_dir(), true, Timestamp::UNIX_EPOCH).await.unwrap()
+        let git = Git::find(true).await.unwrap();
+        Access::prepare(&git, credentials, &url, &std::env::temp_dir(), Timestamp::UNIX_EPOCH).await.unwrap()
     }
 
     fn written(access: &Access) -> Vec<(String, String)> {

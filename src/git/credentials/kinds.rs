@@ -2,6 +2,7 @@
 
 use super::github_app::GithubApp;
 use super::hidden::Hidden;
+use super::private_key::OpenKey;
 use crate::resource::url::Scheme;
 
 /// How a repository is opened. Equal credentials change nothing.
@@ -43,10 +44,8 @@ pub struct BasicAuth {
 /// A private key for SSH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshKey {
-    /// The key as the Secret holds it, PEM.
-    pub private_key: Hidden,
-    /// What opens it; `None`: it is not locked.
-    pub passphrase: Option<Hidden>,
+    /// The key.
+    pub private_key: OpenKey,
     /// The keys of hosts, in the form of ssh's `known_hosts`; `None`: the Secret names none.
     pub known_hosts: Option<String>,
 }

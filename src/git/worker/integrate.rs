@@ -53,7 +53,7 @@ impl Worker {
         let onto = remote.tip.map(|tip| tip.short());
         tracing::info!(branch = %self.spec.key, onto, commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (tip, remote.tip);
-        self.schedule.replayed(commits, fastrand::f64(), Instant::now());
+        self.schedule.replayed(commits, Instant::now());
         self.note_foreign(foreign);
         self.reload().await;
         if !keeps_base {

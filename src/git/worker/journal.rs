@@ -27,6 +27,7 @@ impl Worker {
             Err(error) => return self.damaged(&error, "Commits cannot be made"),
         };
         self.repairs = 0;
+        self.upkeep.written();
         for (id, commit) in ids.iter().zip(&commits) {
             let target = commit.target.as_ref().map(ToString::to_string).unwrap_or_default();
             let path = commit.files.first().map(|file| file.path().as_str()).unwrap_or_default();

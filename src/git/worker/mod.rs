@@ -7,7 +7,9 @@ mod foreign;
 mod integrate;
 mod journal;
 mod outcome;
+mod upkeep;
 
+use self::upkeep::Upkeep;
 use super::batch::BatchLimits;
 use super::classify::{self, Class};
 use super::cli::{Git, GitError};
@@ -22,7 +24,7 @@ use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
 use super::status::{BranchStatus, RemoteFailure, RemoteState, Warning};
 use crate::change::Resync;
-use crate::resource::{NamespacedName, Oid};
+use crate::resource::{BranchKey, NamespacedName, Oid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +80,12 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// Which branch the worker is of.
+    #[must_use]
+    pub fn key(&self) -> BranchKey {
+        self.spec.borrow().key.clone()
+    }
+
     fn report(&self, update: impl FnOnce(&mut BranchStatus)) {
         let changed = self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -182,6 +190,7 @@ struct Worker {
     /// When what failed on the local disk is tried again, and how often it has failed in a row.
     repair: Option<Instant>,
     repairs: u32,
+    upkeep: Upkeep,
     /// How the clone is to be opened again, once it cannot be worked with any more.
     reopening: Option<Opening>,
     leaving: Option<Instant>,
@@ -211,6 +220,7 @@ impl Worker {
             first_look: Some(Instant::now() + FIRST_LOOK),
             repair: None,
             repairs: 0,
+            upkeep: Upkeep::new(settings.clones, &clone),
             reopening: None,
             leaving: None,
             instance: settings.installation.instance_id.clone(),
@@ -251,11 +261,12 @@ impl Worker {
 
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
-        let foreign_due = self.stage.foreign().due();
-        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving, foreign_due];
+        let deadlines = [self.first_look, self.repair, self.leaving];
+        let works = [self.stage.due(), remote_due, self.upkeep_due(), self.stage.foreign().due()];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
+            result = self.upkeep.finished() => self.finish_upkeep(result).await,
             Ok(()) = self.channels.spec.changed() => {
                 let before = self.spec.targets.clone();
                 self.respec().await;
@@ -265,7 +276,7 @@ impl Worker {
                 Some(messages) => self.take(messages).await,
                 None => self.leaving = Some(Instant::now() + DRAIN),
             },
-            () = sleep_until(wakes.into_iter().flatten().min()) => {}
+            () = sleep_until(deadlines.into_iter().chain(works).flatten().min()) => {}
         }
         self.replace_refused().await;
         // A long batch must not put off a push that is due, nor the other way round.
@@ -281,6 +292,7 @@ impl Worker {
         if is_due(self.stage.foreign().due()) {
             self.ask_for_overdue();
         }
+        self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal().await;
             self.use_remote_if_due();

@@ -16,7 +16,7 @@ impl Worker {
             RemoteResult::Stale(said) => {
                 self.must_fetch = true;
                 self.stale = Some(said);
-                self.schedule.look(Instant::now());
+                self.schedule.stale(fastrand::f64(), Instant::now());
             }
             RemoteResult::Fetched(remote) => self.integrate(remote).await,
             RemoteResult::Writable => {

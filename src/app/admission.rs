@@ -1,0 +1,113 @@
+//! Serves the webhook: its certificate, its path, and how the API server is to be told of both.
+
+use super::{Tasks, endless};
+use crate::attribution::Index;
+use crate::cli::{RunArguments, WebhookRules};
+use crate::telemetry::metrics::Metrics;
+use crate::webhook::{self, Certificate, Desk, Endpoint, LiveCertificate, Mounted, Registration};
+use anyhow::Context as _;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+/// The port of the webhook's Service.
+const SERVICE_PORT: u16 = 443;
+
+/// The webhook as it is served.
+pub(super) struct Served {
+    /// How the API server is to be told of it.
+    pub(super) registration: Registration,
+    /// The authority of its certificate, which may be renewed.
+    pub(super) authority: watch::Receiver<Option<String>>,
+    /// What stops it.
+    pub(super) stop: oneshot::Sender<()>,
+}
+
+/// Starts the webhook.
+pub(super) async fn serve(
+    tasks: &mut Tasks,
+    arguments: &RunArguments,
+    namespace: &str,
+    index: &Arc<Index>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Served> {
+    let listen = arguments.webhook_listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("{listen} is not free: choose another address with --webhook-listen"))?;
+    let (endpoint, names) = endpoint(arguments, namespace)?;
+    let mounted = arguments.webhook_cert_dir.clone().map(Mounted);
+    let certificate = match &mounted {
+        Some(mounted) => mounted.read()?,
+        None => webhook::certificate(&names, jiff::Timestamp::now())?,
+    };
+    let live = Arc::new(LiveCertificate::new(&certificate)?);
+    let client_ca = arguments.webhook_client_ca.as_ref().map(|path| {
+        std::fs::read_to_string(path).with_context(|| format!("--webhook-client-ca: {} cannot be read", path.display()))
+    });
+    let tls = webhook::server_config(Arc::clone(&live), client_ca.transpose()?.as_deref())?;
+    // Where somebody else wrote the path, it is no secret.
+    let secret = (arguments.webhook_rules == WebhookRules::Exact).then(random_segment).transpose()?;
+    let endpoint = secret.as_ref().map_or_else(|| endpoint.clone(), |segment| endpoint.clone().below(segment));
+    let desk = Desk { index: Arc::clone(index), metrics: Arc::clone(metrics), secret };
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        stopped.await.ok();
+    };
+    tasks.spawn("the webhook", endless(webhook::serve(listener, tls, desk, webhook::Limits::default(), stopped)));
+    let authority = follow(tasks, mounted, certificate, live);
+    let registration = Registration {
+        configuration: arguments.webhook_configuration.clone(),
+        endpoint,
+        ca_bundle: None,
+        service_account: None,
+    };
+    Ok(Served { registration, authority, stop })
+}
+
+/// Keeps the certificate current where it comes from files.
+fn follow(
+    tasks: &mut Tasks,
+    mounted: Option<Mounted>,
+    certificate: Certificate,
+    live: Arc<LiveCertificate>,
+) -> watch::Receiver<Option<String>> {
+    let (renewed, authority) = watch::channel(certificate.ca.clone());
+    if let Some(mounted) = mounted {
+        tasks.spawn("the webhook's certificate", endless(mounted.follow(certificate, live, renewed)));
+    }
+    authority
+}
+
+/// 128 bits that nobody can guess, as a segment of a path.
+fn random_segment() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system has no randomness"))?;
+    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    }))
+}
+
+/// Where the API server finds the webhook, and the names that its certificate must carry for that.
+fn endpoint(arguments: &RunArguments, namespace: &str) -> anyhow::Result<(Endpoint, Vec<String>)> {
+    if let Some(url) = &arguments.webhook_url {
+        let parsed: hyper::Uri = url.parse().context("--webhook-url is no URL")?;
+        let host =
+            parsed.host().filter(|_| parsed.scheme_str() == Some("https")).context("--webhook-url must be https://")?;
+        return Ok((Endpoint::Url(url.clone()), vec![host.trim_matches(['[', ']']).to_owned()]));
+    }
+    let name = &arguments.release_name;
+    let names = ["svc", "svc.cluster.local"].map(|suffix| format!("{name}.{namespace}.{suffix}"));
+    Ok((service(namespace, name), names.into()))
+}
+
+/// The webhook behind a Service.
+pub(super) fn service(namespace: &str, name: &str) -> Endpoint {
+    let path = "/process-validating-webhook".to_owned();
+    Endpoint::Service { namespace: namespace.to_owned(), name: name.to_owned(), path, port: SERVICE_PORT }
+}
