@@ -179,7 +179,8 @@ impl Operator {
         observe(&metrics, &evidence);
         let served = admission::serve(&mut tasks, &arguments, &namespace, &evidence, &metrics).await?;
         let (resync, resyncs) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync);
+        let (warnings_out, warnings) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync, warnings_out);
         let pool = Arc::new(pool);
         let authors = name_authors(&mut tasks, &arguments)?;
         let settings = worker_settings(&arguments, git, places, installation, (authors, &metrics));
@@ -217,7 +218,7 @@ impl Operator {
             tasks.spawn("the watches", plane::run(plane, rules, resyncs)),
             tasks.spawn("discovery", endless(discovery)),
             tasks.spawn("the controllers", controllers::run(controllers)),
-            tasks.spawn("the events", endless(events::run(client, notices))),
+            tasks.spawn("the events", endless(events::run(client, notices, warnings))),
             tasks.spawn("the webhook's registration", endless(registration)),
         ];
         Ok(Self { tasks: tasks.0, producers, pool, stop_webhook: served.stop })

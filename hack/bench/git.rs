@@ -20,6 +20,7 @@ use gitops_reverser::git::credentials::Credentials;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::spec::Identity;
 use gitops_reverser::resource::{BaseFolder, ObjectName, Operations, RepoPath, ResourceId, layout};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -155,14 +156,14 @@ impl Repository {
         let opened = BranchClone::open(&git, &places, policy, &key, Opening::AsItIs, &credentials, None).await?;
         ensure!(!opened.is_new, "the clone was made anew");
         let clone = opened.clone;
-        let base = clone.fetch(&credentials).await?;
+        let base = clone.fetch(None, &credentials).await?.tip;
         let tip = base.context("the branch is gone")?;
         clone.set_refs(tip, base).await?;
         let ids = clone.commit(base, &commits(self.files, run)?).await?;
         self.repo.commit_file("main", "README.md", &format!("run {run}\n"), "Erin <erin@example.com>");
-        let onto = clone.fetch(&credentials).await?.context("the branch is gone")?;
+        let onto = clone.fetch(base, &credentials).await?.tip;
         let started = Instant::now();
-        let (_, replayed) = clone.replay(base, ids.last().copied(), onto, &credentials).await?;
+        let (_, replayed) = clone.replay(base, ids.last().copied(), onto, &BTreeSet::new(), &credentials).await?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(replayed == BATCH, "{replayed} of {BATCH} commits were replayed");
         Ok(seconds)

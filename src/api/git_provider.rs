@@ -58,6 +58,14 @@ pub struct GitProviderSpec {
     /// When commits are pushed.
     #[serde(default)]
     pub push: Push,
+    /// How often the remote is looked at for commits of others while nothing is pushed, such as `1m` or `5m`; at least
+    /// `10s`.
+    #[serde(default = "poll_interval")]
+    #[schemars(length(min = 1, max = 40))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 30s, 1m30s or 5m"}
+    ]))]
+    pub poll_interval: String,
     /// How commits are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
@@ -88,6 +96,10 @@ impl Default for Push {
 
 fn interval() -> String {
     "1m".to_owned()
+}
+
+fn poll_interval() -> String {
+    "5m".to_owned()
 }
 
 const fn max_commits() -> i32 {

@@ -44,9 +44,22 @@ pub struct GitTargetSpec {
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
     ]))]
     pub base_folder: String,
+    /// How long a commit of somebody else that changes or removes files of this target is left alone, so that what
+    /// applies from the folder can bring it into the cluster, such as `5m`. If the object then still differs, it is
+    /// written again; `0s`: at once. An object that changes in the cluster is written at once in any case.
+    #[serde(default = "foreign_edit_grace")]
+    #[schemars(length(min = 1, max = 40))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 0s, 30s or 5m"}
+    ]))]
+    pub foreign_edit_grace: String,
     /// How commits are made.
     #[serde(default)]
     pub commit: CommitSettings,
+}
+
+fn foreign_edit_grace() -> String {
+    "5m".to_owned()
 }
 
 /// How commits are made.

@@ -3,7 +3,7 @@
 use super::secret::SecretState;
 use crate::git::credentials::Authentication;
 use crate::git::signing::SigningKey;
-use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
+use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
 use crate::rules::{Compiled, Repository, Target};
@@ -34,6 +34,7 @@ pub fn specs(
     for target in compiled.targets.values() {
         let key = &target.branch;
         let Some(repository) = compiled.repositories.get(&key.provider) else { continue };
+        let Some(policy) = compiled.policies.get(&target.name) else { continue };
         let Ok(credentials) = credentials(repository, &key.provider, secrets) else { continue };
         // Nothing is committed unsigned where a signature is wanted.
         let Ok(signing) = signing(repository, &key.provider, secrets) else { continue };
@@ -46,12 +47,16 @@ pub fn specs(
             ),
             signing,
             push: PushPolicy { interval: repository.push_interval, max_commits: repository.push_max_commits },
+            poll_interval: repository.poll_interval,
+            revision: 0,
             targets: BTreeMap::new(),
-            policies: BTreeMap::new(),
         });
-        spec.targets.insert(target.name.clone(), target.base_folder.clone());
-        let policy = compiled.policies.get(&target.name).cloned().unwrap_or_default();
-        spec.policies.insert(target.name.clone(), policy);
+        let wanted = TargetSpec {
+            folder: target.base_folder.clone(),
+            foreign_edit_grace: policy.foreign_edit_grace,
+            commit: policy.commit.clone(),
+        };
+        spec.targets.insert(target.name.clone(), wanted);
     }
     specs.into_values().collect()
 }
@@ -142,7 +147,7 @@ pub(super) mod tests {
         let open = json!({"url": "https://git.example.com/open", "allowedBranches": ["*"]});
         let closed = json!({
             "url": "https://git.example.com/closed", "allowedBranches": ["*"], "secretRef": {"name": "login"},
-            "push": {"interval": "5s", "maxCommits": 7}, "commit": {"committer": {"name": "Bot", "email": "bot@example.com"}}
+            "push": {"interval": "5s", "maxCommits": 7}, "pollInterval": "30s", "commit": {"committer": {"name": "Bot", "email": "bot@example.com"}}
         });
         let target = |provider: &str, folder: &str| json!({"providerRef": {"name": provider}, "baseFolder": folder});
         Snapshot {
@@ -204,9 +209,11 @@ pub(super) mod tests {
         let mut specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
         specs.sort_by_key(|spec| spec.targets.len());
         let [closed, open] = specs.as_slice() else { panic!("{specs:?}") };
-        assert_eq!(open.targets.values().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(open.targets.values().map(|target| target.folder.to_string()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((&open.credentials, &open.committer), (&Credentials::default(), &operator()));
         assert_eq!(open.push, PushPolicy { interval: Duration::from_secs(60), max_commits: 20 });
+        assert!(open.targets.values().all(|target| target.foreign_edit_grace == Duration::from_secs(300)));
+        assert_eq!((open.poll_interval, closed.poll_interval), (Duration::from_secs(300), Duration::from_secs(30)));
         assert_eq!(closed.credentials, login);
         assert_eq!(closed.committer, Identity { name: "Bot".into(), email: "bot@example.com".into() });
         assert_eq!(closed.push, PushPolicy { interval: Duration::from_secs(5), max_commits: 7 });

@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod outcome;
 pub mod reconcile;
 pub mod registration;
+pub mod revision;
 pub mod secret;
 pub mod status;
 

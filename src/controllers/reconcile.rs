@@ -3,6 +3,7 @@
 use super::branches;
 use super::inputs::Inputs;
 use super::outcome::{self, Kind, ObjectKey, Outcome};
+use super::revision;
 use super::status::Writer;
 use crate::attribution::Tier;
 use crate::git::pool::Pool;
@@ -86,7 +87,9 @@ pub async fn run(context: Context) -> Result<(), Error> {
             policy: &policy,
             ready: &ready,
         });
-        pool.apply(branches::specs(&compiled, &snapshot.secrets, &committer));
+        let mut specs = branches::specs(&compiled, &snapshot.secrets, &committer);
+        revision::stamp(&mut specs, &snapshot);
+        pool.apply(specs);
         if published.as_deref() != Some(&compiled.set) {
             let set = Arc::new(compiled.set.clone());
             rules.send_replace(Arc::clone(&set));

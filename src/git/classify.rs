@@ -31,7 +31,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 46] = [
+const PATTERNS: [(&str, Class); 48] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -76,6 +76,8 @@ const PATTERNS: [(&str, Class); 46] = [
     ("unable to find remote helper", Class::Config),
     ("not allowed", Class::Config),
     ("mismatched algorithms", Class::Config),
+    ("marked as read only", Class::Auth),
+    ("Could not read from remote repository", Class::Auth),
     (".lock': File exists", Class::Corrupt),
     ("fatal: not a git repository", Class::Corrupt),
     ("is corrupt", Class::Corrupt),

@@ -2,9 +2,10 @@
 
 use super::cli::{Git, GitError};
 use super::commit::{Commit, FileChange, Signature};
+use super::message;
 use super::tree::TreeIndex;
 use crate::resource::{Oid, RepoPath};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Reads the commits `base..main` with their ids, oldest first; all of `main` without a base. Those that `onto`, the
@@ -20,7 +21,7 @@ pub async fn read(
     onto: Option<Oid>,
 ) -> Result<Vec<(Oid, Commit)>, GitError> {
     let mut list = git.command(git_dir, "rev-list").flag("--reverse").offline().operand(main.to_string());
-    for known in base.into_iter().chain(onto) {
+    for known in [base, onto].into_iter().flatten() {
         list = list.operand(format!("^{known}"));
     }
     let ids = list.run().await?.success()?.stdout;
@@ -54,11 +55,15 @@ pub async fn read(
 }
 
 /// The commits of `journal` as they are to stand on a tip that holds `tree`: without what the tip already has and without
-/// what would replace something foreign. Commits that have nothing left are dropped.
+/// what would replace something foreign. What a list brought, and no change of an object, does not touch `spared` paths,
+/// which somebody else has edited meanwhile. Commits that have nothing left are dropped.
 #[must_use]
-pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex) -> Vec<Commit> {
+pub fn rebase(journal: Vec<Commit>, mut tree: TreeIndex, spared: &BTreeSet<RepoPath>) -> Vec<Commit> {
     let mut rebased = Vec::new();
     for mut commit in journal {
+        if message::is_reconcile(&commit.message) {
+            commit.files.retain(|file| !spared.contains(file.path()));
+        }
         commit.files.retain(|file| match file {
             FileChange::Point(path, oid) => {
                 let differs = tree.get(path) != Some(*oid) && tree.obstacle(path).is_none();
@@ -154,5 +159,54 @@ mod tests {
         let commit = parse_commit(object.as_bytes()).unwrap();
         assert_eq!((commit.author.as_str(), commit.committer.as_str()), ("a <a@b> 7 +0000", "c <c@d> 8 +0000"));
         assert_eq!(commit.message, "subject\n\nbody\n");
+    }
+
+    const OLD: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    const NEW: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    const LIST: &str = "[RECONCILE] 1 files written, 0 deleted\n\nX-ConfigButler-Operation: RECONCILE\n";
+    const CHANGE: &str =
+        "[UPDATE] ConfigMap/a\n\nX-ConfigButler-Operation: RECONCILE\n\nX-ConfigButler-Operation: UPDATE\n";
+
+    fn path(name: &str) -> RepoPath {
+        RepoPath::new(name).unwrap()
+    }
+
+    fn mk_commit(message: &str, files: &[(&str, Option<&str>)]) -> Commit {
+        let file = |(name, oid): &(&str, Option<&str>)| match oid {
+            Some(oid) => FileChange::Point(path(name), oid.parse().unwrap()),
+            None => FileChange::Remove(path(name)),
+        };
+        Commit {
+            target: None,
+            author: Signature::verbatim("a <b> 1 +0000"),
+            committer: Signature::verbatim("a <b> 1 +0000"),
+            message: message.to_owned(),
+            files: files.iter().map(file).collect(),
+        }
+    }
+
+    /// The files of what is left of one commit on a tip that holds `a`, `b` and `c/d`.
+    fn rebased(message: &str, files: &[(&str, Option<&str>)], spared: &[&str]) -> Vec<String> {
+        let mut tree = TreeIndex::default();
+        ["a", "b", "c/d"].iter().for_each(|name| tree.insert(path(name), OLD.parse().unwrap()));
+        let spared = spared.iter().map(|name| path(name)).collect();
+        let left = rebase(vec![mk_commit(message, files)], tree, &spared);
+        assert!(left.iter().all(|commit| !commit.files.is_empty()));
+        left.iter().flat_map(|commit| &commit.files).map(|file| file.path().to_string()).collect()
+    }
+
+    #[test]
+    fn only_what_the_tip_lacks_is_replayed() {
+        let files = [("a", Some(OLD)), ("b", Some(NEW)), ("c", Some(NEW)), ("x", None), ("c/d", None)];
+        assert_eq!(rebased(CHANGE, &files, &[]), ["b", "c/d"]);
+        assert!(rebased(CHANGE, &[("a", Some(OLD)), ("x", None)], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_list_does_not_revert_what_was_edited_since_but_a_change_does() {
+        let files = [("a", Some(NEW)), ("b", None)];
+        assert_eq!(rebased(LIST, &files, &["a"]), ["b"]);
+        assert!(rebased(LIST, &files, &["a", "b"]).is_empty());
+        assert_eq!(rebased(CHANGE, &files, &["a", "b"]), ["a", "b"]);
     }
 }

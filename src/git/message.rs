@@ -78,6 +78,12 @@ impl Installation {
     }
 }
 
+/// Whether `message`, which is one of ours, is that of a complete list or a repair.
+#[must_use]
+pub fn is_reconcile(message: &str) -> bool {
+    message.lines().rev().take_while(|line| !line.is_empty()).any(|line| line == "X-ConfigButler-Operation: RECONCILE")
+}
+
 /// The trailers of changes: first whose they are, then each with its own, which begin with the operation.
 fn changes(lines: &mut String, edits: &[Edit]) {
     let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| plain(&author.user.name));

@@ -16,6 +16,7 @@ pub mod commit;
 pub mod credentials;
 pub mod draft;
 pub mod fast_import;
+pub mod foreign;
 pub mod journal;
 pub mod mailbox;
 pub mod message;

@@ -3,7 +3,7 @@
 use super::clone::{place, stale};
 use super::mailbox::Mailbox;
 use super::spec::BranchSpec;
-use super::status::BranchStatus;
+use super::status::{BranchStatus, Warning};
 use super::worker::{self, Channels, Settings};
 use crate::change::Resync;
 use crate::resource::BranchKey;
@@ -22,6 +22,7 @@ pub struct WorkerFailed(#[from] tokio::task::JoinError);
 #[derive(Debug)]
 pub struct Pool {
     resync: mpsc::UnboundedSender<Resync>,
+    warnings: mpsc::UnboundedSender<Warning>,
     changed: Arc<Notify>,
     state: Mutex<State>,
 }
@@ -51,12 +52,16 @@ pub struct Start {
 }
 
 impl Pool {
-    /// An empty pool, and what [`run`] needs to run its workers. Workers ask for content through `resync`.
+    /// An empty pool, and what [`run`] needs to run its workers. Workers ask for content through `resync`, and tell
+    /// what people should hear of through `warnings`.
     #[must_use]
-    pub fn new(resync: mpsc::UnboundedSender<Resync>) -> (Self, mpsc::UnboundedReceiver<Start>) {
+    pub fn new(
+        resync: mpsc::UnboundedSender<Resync>,
+        warnings: mpsc::UnboundedSender<Warning>,
+    ) -> (Self, mpsc::UnboundedReceiver<Start>) {
         let (start, starts) = mpsc::unbounded_channel();
         let state = State { workers: HashMap::new(), clones: HashMap::new(), start: Some(start) };
-        (Self { resync, changed: Arc::default(), state: Mutex::new(state) }, starts)
+        (Self { resync, warnings, changed: Arc::default(), state: Mutex::new(state) }, starts)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -107,6 +112,7 @@ impl Pool {
             status: report,
             status_changed: Arc::clone(&self.changed),
             resync: self.resync.clone(),
+            warnings: self.warnings.clone(),
         };
         state.workers.insert(key, Handle { spec, status, mailbox });
         if let Some(start) = &state.start

@@ -2,7 +2,7 @@
 
 use super::classify::Class;
 use super::cli::GitError;
-use super::clone::BranchClone;
+use super::clone::{BranchClone, RemoteTip};
 use super::push::PushOutcome;
 use super::spec::Credentials;
 use crate::resource::Oid;
@@ -24,8 +24,10 @@ pub enum RemoteResult {
     Rejected(String),
     /// The server lacks commits that this clone lacks too: only one with the whole history can push.
     TooShallow,
-    /// The branch's tip on the remote; `None` where it has no such branch.
-    Fetched(Option<Oid>),
+    /// Where the branch stands on the remote; everything up to there is here now.
+    Fetched(RemoteTip),
+    /// The remote would take a push.
+    Writable,
     /// It did not work.
     Failed {
         /// Why.
@@ -66,9 +68,15 @@ impl Remote {
     }
 }
 
-/// Pushes `tip`, up to which the journal has `commits` commits.
-pub async fn push(clone: BranchClone, tip: Oid, commits: usize, credentials: Credentials) -> RemoteResult {
-    match clone.push(tip, &credentials).await {
+/// Pushes `tip`, up to which the journal on `base` has `commits` commits.
+pub async fn push(
+    clone: BranchClone,
+    tip: Oid,
+    base: Option<Oid>,
+    commits: usize,
+    credentials: Credentials,
+) -> RemoteResult {
+    match clone.push(tip, base, &credentials).await {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::TooShallow => RemoteResult::TooShallow,
@@ -80,10 +88,18 @@ pub async fn push(clone: BranchClone, tip: Oid, commits: usize, credentials: Cre
     }
 }
 
-/// Fetches the branch.
-pub async fn fetch(clone: BranchClone, credentials: Credentials) -> RemoteResult {
-    match clone.fetch(&credentials).await {
+/// Looks where the branch stands and fetches it, unless that is `known`.
+pub async fn fetch(clone: BranchClone, known: Option<Oid>, credentials: Credentials) -> RemoteResult {
+    match clone.fetch(known, &credentials).await {
         Ok(tip) => RemoteResult::Fetched(tip),
+        Err(error) => RemoteResult::Failed { error, may_have_landed: false },
+    }
+}
+
+/// Finds out whether the remote would take a push, without pushing anything.
+pub async fn probe(clone: BranchClone, credentials: Credentials) -> RemoteResult {
+    match clone.probe(&credentials).await {
+        Ok(()) => RemoteResult::Writable,
         Err(error) => RemoteResult::Failed { error, may_have_landed: false },
     }
 }

@@ -48,6 +48,8 @@ pub struct PushSchedule {
     failures: u32,
     /// Pushes in a row that found the remote moved.
     stale: u32,
+    poll: Duration,
+    last_look: Option<Instant>,
 }
 
 impl PushSchedule {
@@ -67,7 +69,19 @@ impl PushSchedule {
             retry_at: None,
             failures: 0,
             stale: 0,
+            poll: Duration::MAX,
+            last_look: None,
         }
+    }
+
+    /// How long the remote may go without being looked at while nothing waits.
+    pub const fn set_poll(&mut self, poll: Duration) {
+        self.poll = poll;
+    }
+
+    /// The remote has told where the branch stands.
+    pub const fn looked(&mut self, now: Instant) {
+        self.last_look = Some(now);
     }
 
     /// Takes over a changed policy. What waits for a retry goes now, since its cause may have been mended.
@@ -156,7 +170,9 @@ impl PushSchedule {
         if let Some(retry_at) = self.retry_at {
             return Some(retry_at);
         }
-        let (first, last) = (self.first_unpushed?, self.last_commit?);
+        let (Some(first), Some(last)) = (self.first_unpushed, self.last_commit) else {
+            return self.last_look?.checked_add(self.poll);
+        };
         let quiet = (last + QUIET).min(first + LONGEST_QUIET);
         let Some(last_push) = self.last_push else { return Some(quiet) };
         let wanted = if first >= last_push + self.interval || self.queued >= self.max_commits {
@@ -214,6 +230,23 @@ mod tests {
         assert_eq!(schedule.due(), Some(start + Duration::from_secs(10)));
         schedule.committed(1, start + Duration::from_secs(12));
         assert_eq!(schedule.due(), Some(start + Duration::from_secs(10)).max(Some(start + Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn a_remote_to_which_nothing_is_pushed_is_looked_at_now_and_then() {
+        let (mut schedule, start) = mk_schedule();
+        schedule.set_poll(5 * MINUTE);
+        assert_eq!(schedule.due(), None, "the first look is not a matter of time");
+        schedule.looked(start);
+        assert_eq!(schedule.due(), Some(start + 5 * MINUTE));
+        schedule.committed(1, start + MINUTE);
+        assert_eq!(schedule.due(), Some(start + MINUTE + QUIET));
+        schedule.started(start + 2 * MINUTE);
+        schedule.succeeded(0, start + 2 * MINUTE);
+        schedule.looked(start + 2 * MINUTE);
+        assert_eq!(schedule.due(), Some(start + 7 * MINUTE));
+        schedule.failed(true, 1.0, start + 7 * MINUTE);
+        assert_eq!(schedule.due(), Some(start + 7 * MINUTE + FIRST_RETRY));
     }
 
     #[test]

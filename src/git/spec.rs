@@ -20,10 +20,24 @@ pub struct BranchSpec {
     pub signing: Option<SigningKey>,
     /// When to push.
     pub push: PushPolicy,
-    /// The folder of each target that writes to the branch.
-    pub targets: BTreeMap<NamespacedName, BaseFolder>,
-    /// How the commits of each target are made; as by default where none is named.
-    pub policies: BTreeMap<NamespacedName, CommitPolicy>,
+    /// How long the remote may go without being looked at.
+    pub poll_interval: Duration,
+    /// Stands for everything that people can change to get a refused journal replaced: the provider, the targets and the
+    /// rules that end in them. Another number is another state of these.
+    pub revision: u64,
+    /// Each target that writes to the branch.
+    pub targets: BTreeMap<NamespacedName, TargetSpec>,
+}
+
+/// What one target of a branch wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSpec {
+    /// The folder that it writes.
+    pub folder: BaseFolder,
+    /// How long an edit of its files by somebody else is left alone, so that it can reach the cluster.
+    pub foreign_edit_grace: Duration,
+    /// How its commits are made.
+    pub commit: CommitPolicy,
 }
 
 /// A name and an e-mail address as git writes them into a commit.

@@ -6,16 +6,16 @@ use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
 use super::draft::{Draft, Edit};
+use super::foreign::ForeignEdits;
 use super::mailbox::Message;
 use super::message::Installation;
-use super::spec::Identity;
+use super::spec::{Identity, TargetSpec};
 use super::tree::TreeIndex;
 use super::window::Windows;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId};
-use crate::rules::CommitPolicy;
+use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType};
 use crate::sanitize::Manifest;
 use crate::telemetry::metrics::AttributedChanges;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,8 +33,7 @@ pub struct Stage {
     attributed: Arc<AttributedChanges>,
     committer: Identity,
     format: ObjectFormat,
-    targets: BTreeMap<NamespacedName, BaseFolder>,
-    policies: BTreeMap<NamespacedName, CommitPolicy>,
+    targets: BTreeMap<NamespacedName, TargetSpec>,
     index: TreeIndex,
     windows: Windows,
     batch: Batch,
@@ -46,6 +45,11 @@ pub struct Stage {
     dropped: Vec<(NamespacedName, ResourceId)>,
     /// Targets for which nothing is taken.
     refused: BTreeSet<NamespacedName>,
+    foreign: ForeignEdits,
+    /// What could not be written since something stood in the way.
+    blocked: BTreeSet<RepoPath>,
+    /// The types that each target's lists were of.
+    kinds: HashSet<(NamespacedName, Arc<ResourceType>)>,
 }
 
 /// An initial list while it arrives.
@@ -108,7 +112,6 @@ impl Stage {
             committer,
             format,
             targets: BTreeMap::new(),
-            policies: BTreeMap::new(),
             index: TreeIndex::default(),
             windows: Windows::default(),
             batch: Batch::new(limits),
@@ -119,6 +122,9 @@ impl Stage {
             blob_bytes: 0,
             dropped: Vec::new(),
             refused: BTreeSet::new(),
+            foreign: ForeignEdits::default(),
+            blocked: BTreeSet::new(),
+            kinds: HashSet::new(),
         }
     }
 
@@ -128,23 +134,38 @@ impl Stage {
         Self { authors, attributed, ..self }
     }
 
-    /// Takes over the targets, how their commits are made, and the committer. Nothing may be open, and the index must be
-    /// loaded anew when folders changed.
-    pub fn set_targets(
-        &mut self,
-        targets: BTreeMap<NamespacedName, BaseFolder>,
-        policies: BTreeMap<NamespacedName, CommitPolicy>,
-        committer: Identity,
-    ) {
-        self.seeds.retain(|scope, _| targets.get(&scope.target) == Some(&scope.folder));
+    /// What others edited.
+    pub const fn foreign(&mut self) -> &mut ForeignEdits {
+        &mut self.foreign
+    }
+
+    /// The paths that could not be written and can be now.
+    pub fn take_unblocked(&mut self) -> Vec<RepoPath> {
+        let (still, free) =
+            std::mem::take(&mut self.blocked).into_iter().partition(|path| self.index.obstacle(path).is_some());
+        self.blocked = still;
+        BTreeSet::into_iter(free).collect()
+    }
+
+    /// Whether an object of a type of which `target` has had a list can have its file at `path`.
+    #[must_use]
+    pub fn is_manifest(&self, target: &NamespacedName, path: &RepoPath) -> bool {
+        let Some(TargetSpec { folder, .. }) = self.targets.get(target) else { return false };
+        let mut kinds = self.kinds.iter().filter(|(of, _)| of == target);
+        kinds.any(|(_, kind)| path.as_str().starts_with(&layout::folder_of(folder, kind, None)))
+    }
+
+    /// Takes over the targets and the committer. Nothing may be open, and the index must be loaded anew when folders
+    /// changed.
+    pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, TargetSpec>, committer: Identity) {
+        self.seeds.retain(|scope, _| targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder));
         self.targets = targets;
-        self.policies = policies;
         self.committer = committer;
     }
 
     /// The folders of all targets.
     pub fn folders(&self) -> impl Iterator<Item = &BaseFolder> + Clone {
-        self.targets.values()
+        self.targets.values().map(|target| &target.folder)
     }
 
     /// Replaces the index by what the branch holds. No window may be open, and the open batch must be empty.
@@ -189,7 +210,7 @@ impl Stage {
     }
 
     fn commit(&self, draft: Draft, seconds: i64) -> Commit {
-        let policy = self.policies.get(draft.target()).cloned().unwrap_or_default();
+        let policy = self.targets.get(draft.target()).map(|target| target.commit.clone()).unwrap_or_default();
         let message = self.installation.message(&policy.messages, &draft);
         let committer = Signature::new(&self.committer, seconds);
         let target = Some(draft.target().clone());
@@ -329,7 +350,9 @@ impl Stage {
             Message::Change(change) => self.change(*change, now),
             Message::SeedBegin(scope) => {
                 // A list that starts again makes what came of the first try worthless.
-                if self.targets.get(&scope.target) == Some(&scope.folder) && !self.refused.contains(&scope.target) {
+                let is_known = self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder);
+                if is_known && !self.refused.contains(&scope.target) {
+                    self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
                     self.seeds.insert(scope, Seed::default());
                 }
             }
@@ -346,10 +369,11 @@ impl Stage {
 
     fn change(&mut self, change: Change, now: Now) {
         // Whatever comes, nothing outside of the target's folder is touched.
-        let is_ours = self.targets.get(&change.target).is_some_and(|folder| folder.contains(&change.path));
+        let is_ours = self.targets.get(&change.target).is_some_and(|target| target.folder.contains(&change.path));
         if !is_ours || self.refused.contains(&change.target) {
             return;
         }
+        self.foreign.object_changed(&change.path);
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),
             Content::Delete => None,
@@ -372,7 +396,7 @@ impl Stage {
         }
         self.apply_to_index(&edit.file());
         self.attributed.count(&target.to_string(), edit.verdict.tier().as_str());
-        let window = self.policies.get(&target).map(|policy| policy.window).unwrap_or_default();
+        let window = self.targets.get(&target).map(|target| target.commit.window).unwrap_or_default();
         let drafts = self.windows.add(&target, edit, window, now.instant);
         self.extend_batch(drafts, now.instant);
     }
@@ -415,10 +439,15 @@ impl Stage {
     /// Turns a complete list into one commit that writes what differs and removes `orphans`; none if there is nothing to do.
     pub fn finish(&mut self, sweep: Sweep, orphans: Vec<RepoPath>, now: Now) {
         let differs = |(path, oid): &(RepoPath, Oid)| self.index.get(path) != Some(*oid);
-        let files: Vec<FileChange> = sweep
-            .writes
+        let mut writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
+        let mut orphans = orphans;
+        let folder = layout::folder_of(&sweep.scope.folder, &sweep.scope.kind, sweep.scope.namespace.as_deref());
+        let differing = writes.iter().map(|(path, _)| path).chain(&orphans);
+        let held = self.foreign.hold(&folder, differing, now.instant);
+        writes.retain(|(path, _)| !held.contains(path));
+        orphans.retain(|path| !held.contains(path));
+        let files: Vec<FileChange> = writes
             .into_iter()
-            .filter(differs)
             .map(|(path, oid)| FileChange::Point(path, oid))
             .chain(orphans.into_iter().map(FileChange::Remove))
             .collect();
@@ -439,10 +468,11 @@ impl Stage {
         }
     }
 
-    fn is_blocked(&self, path: &RepoPath) -> bool {
+    fn is_blocked(&mut self, path: &RepoPath) -> bool {
         let obstacle = self.index.obstacle(path);
         if let Some(obstacle) = &obstacle {
             tracing::warn!(%path, %obstacle, "Not written: something that is not ours is in the way");
+            self.blocked.insert(path.clone());
         }
         obstacle.is_some()
     }

@@ -5,6 +5,7 @@ use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
 use crate::git::samples::{ADMITTED, mk_verdict};
 use crate::resource::{Operations, ResourceType};
+use crate::rules::CommitPolicy;
 use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
@@ -59,7 +60,9 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    stage.set_targets([(target(), folder())].into(), BTreeMap::new(), committer);
+    let mirrored =
+        TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: CommitPolicy::default() };
+    stage.set_targets([(target(), mirrored)].into(), committer);
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());
@@ -209,7 +212,8 @@ fn mk_grouping(present: &[(&str, &str)], window: Duration) -> Stage {
     let mut stage = mk_stage(present);
     let committer = stage.committer.clone();
     let policy = CommitPolicy { window, ..CommitPolicy::default() };
-    stage.set_targets([(target(), folder())].into(), [(target(), policy)].into(), committer);
+    let mirrored = TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: policy };
+    stage.set_targets([(target(), mirrored)].into(), committer);
     stage
 }
 

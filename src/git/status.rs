@@ -16,13 +16,24 @@ pub struct BranchStatus {
     pub unpushed: usize,
 }
 
+/// Something about a branch that a person should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The target that it is about.
+    pub target: NamespacedName,
+    /// The reason of an event, in CamelCase.
+    pub reason: &'static str,
+    /// One sentence: what happened, and what follows from it.
+    pub message: String,
+}
+
 /// Whether the remote can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RemoteState {
     /// Not tried yet.
     #[default]
     Checking,
-    /// The last operation worked.
+    /// The last operation worked, and it is proven that we may write.
     Available,
     /// The last operation failed; it is tried again.
     Failed(RemoteFailure),

@@ -1,11 +1,10 @@
 //! All custom resources in, a [`RuleSet`] and a verdict for each of them out.
 
 use super::catalog::Catalog;
-use super::commit_policy::CommitPolicy;
 use super::provider::{self, Policy, Repository};
 use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
-use super::target;
+use super::target::{self, TargetPolicy, Targets};
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::NamespacedName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -46,8 +45,8 @@ pub struct Compiled {
     pub repositories: BTreeMap<NamespacedName, Repository>,
     /// The usable targets, ready or not.
     pub targets: BTreeMap<NamespacedName, Arc<Target>>,
-    /// How the commits of each of these are made.
-    pub policies: BTreeMap<NamespacedName, CommitPolicy>,
+    /// How each of these is to be written.
+    pub policies: BTreeMap<NamespacedName, TargetPolicy>,
     /// What is to be said about each resource.
     pub verdicts: Verdicts,
 }
@@ -83,7 +82,7 @@ pub struct Rejection {
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let providers: target::Providers =
         inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.policy))).collect();
-    let target::Judged { usable: targets, policies, verdicts: target_verdicts } =
+    let Targets { usable: targets, policies, verdicts: target_verdicts } =
         target::judge_all(inputs.targets, &providers);
 
     let mut rules: Vec<Rule<'_>> = inputs.watch_rules.iter().map(|rule| Rule::from(rule.as_ref())).collect();

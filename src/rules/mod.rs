@@ -17,4 +17,5 @@ pub use commit_policy::CommitPolicy;
 pub use compile::{Compiled, Inputs, Rejection, Verdict, Verdicts, compile};
 pub use provider::{Policy, Repository};
 pub use set::{Route, RuleSet, Target, WatchScope};
+pub use target::TargetPolicy;
 pub use template::MessageTemplates;

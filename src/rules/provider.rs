@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The longest push interval: beyond a day a branch is no mirror any more.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The shortest poll interval: more often would be a burden to the server.
+const SHORTEST_POLL: Duration = Duration::from_secs(10);
+
 /// What the administrator of the operator permits to all providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -39,6 +42,8 @@ pub struct Repository {
     pub push_max_commits: usize,
     /// The Secret that holds the key that signs commits, in the namespace of the provider.
     pub signing: Option<Arc<str>>,
+    /// How long the remote may go without being looked at.
+    pub poll_interval: Duration,
     /// Name and e-mail address of the committer, if the provider names one.
     pub committer: Option<(String, String)>,
 }
@@ -60,6 +65,10 @@ pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repositor
     }
     let push_max_commits = usize::try_from(spec.push.max_commits).ok().filter(|commits| *commits > 0);
     let push_max_commits = push_max_commits.ok_or_else(|| invalid("spec.push.maxCommits", &"it must be at least 1"))?;
+    let poll_interval = duration::parse(&spec.poll_interval).map_err(|error| invalid("spec.pollInterval", &error))?;
+    if !(SHORTEST_POLL..=LONGEST_INTERVAL).contains(&poll_interval) {
+        return Err(invalid("spec.pollInterval", &"it must be from 10s to 24h"));
+    }
     let committer = spec.commit.as_ref().and_then(|commit| commit.committer.as_ref());
     if committer.is_some_and(|committer| !is_ident(&committer.name) || !is_ident(&committer.email)) {
         let problem = "name and email must not be empty nor hold <, > or control characters";
@@ -76,6 +85,7 @@ pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repositor
         push_interval,
         push_max_commits,
         signing: signing.map(|signing| Arc::from(signing.secret_ref.name.as_str())),
+        poll_interval,
         committer: committer.map(|committer| (committer.name.clone(), committer.email.clone())),
     })
 }
@@ -106,6 +116,9 @@ mod tests {
             (json!({"push": {"interval": "25h"}}), "spec.push.interval"),
             (json!({"push": {"maxCommits": 0}}), "spec.push.maxCommits"),
             (json!({"push": {"maxCommits": -3}}), "spec.push.maxCommits"),
+            (json!({"pollInterval": "1d"}), "spec.pollInterval"),
+            (json!({"pollInterval": "9s"}), "spec.pollInterval"),
+            (json!({"pollInterval": "25h"}), "spec.pollInterval"),
             (json!({"commit": {"committer": {"name": "a\nb", "email": "a@b"}}}), "spec.commit.committer"),
             (json!({"commit": {"committer": {"name": "a", "email": " "}}}), "spec.commit.committer"),
             (json!({"commit": {"committer": {"name": "a <b>", "email": "a@b"}}}), "spec.commit.committer"),
@@ -121,15 +134,17 @@ mod tests {
     fn defaults_and_settings_arrive() {
         let plain = judge(&mk_provider("ns", "a", json!({})), &Policy::default()).unwrap();
         assert_eq!((plain.push_interval, plain.push_max_commits), (Duration::from_secs(60), 20));
+        assert_eq!(plain.poll_interval, Duration::from_secs(300));
         assert_eq!((&plain.secret, &plain.committer), (&None, &None));
         let hosts = HostPolicy { allow_insecure: true, allowed: Vec::new() };
         let insecure = Policy { hosts, ambient_namespaces: ["ns".to_owned()].into() };
         let settings = json!({
-            "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3},
+            "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3}, "pollInterval": "10s",
             "commit": {"committer": {"name": "A B", "email": "a@b"}, "signing": {"secretRef": {"name": "key"}}}
         });
         let set = judge(&mk_provider("ns", "a", settings), &insecure).unwrap();
         assert_eq!((set.push_interval, set.push_max_commits), (Duration::from_millis(500), 3));
+        assert_eq!(set.poll_interval, Duration::from_secs(10));
         assert_eq!((set.secret.as_deref(), set.ambient), (Some("s"), false));
         let ambient = |namespace| judge(&mk_provider(namespace, "a", json!({})), &insecure).unwrap().ambient;
         assert!(ambient("ns") && !ambient("other"));

@@ -4,45 +4,58 @@ use super::commit_policy::{self, CommitPolicy};
 use super::compile::{Age, INVALID_CONFIGURATION, Rejection, Verdict};
 use super::provider::Repository;
 use super::set::Target;
-use crate::api::{GROUP, GitTarget};
+use crate::api::{GROUP, GitTarget, duration};
 use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName};
 use kube::ResourceExt as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest grace: beyond a day the folder is no mirror any more.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a target wants its folder to be written. Changing it lists nothing anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetPolicy {
+    /// How long an edit of its files by somebody else is left alone.
+    pub foreign_edit_grace: Duration,
+    /// How its commits are made.
+    pub commit: CommitPolicy,
+}
 
 /// What became of each provider.
 pub(super) type Providers = BTreeMap<NamespacedName, Result<Repository, Rejection>>;
 
 /// What became of the targets.
 #[derive(Debug, Default)]
-pub(super) struct Judged {
-    /// Those that can be used.
+pub(super) struct Targets {
+    /// The usable ones.
     pub(super) usable: BTreeMap<NamespacedName, Arc<Target>>,
-    /// How the commits of each of these are made.
-    pub(super) policies: BTreeMap<NamespacedName, CommitPolicy>,
-    /// What is to be said about each.
+    /// How these are to be written.
+    pub(super) policies: BTreeMap<NamespacedName, TargetPolicy>,
+    /// A verdict for each.
     pub(super) verdicts: BTreeMap<NamespacedName, Verdict>,
 }
 
-/// The usable targets, and a verdict for each.
-pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Judged {
+/// Judges all targets.
+pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Targets {
     let mut by_age: Vec<_> = targets.iter().collect();
     by_age.sort_by_key(|target| Age::of(target.as_ref()));
-    let mut all = Judged::default();
+    let mut all = Targets::default();
     for target in by_age {
-        let judged = judge(target, providers)
-            .and_then(|(target, policy)| stays_apart(&target, all.usable.values()).map(|()| (target, policy)));
+        let judged =
+            judge(target, providers).and_then(|judged| stays_apart(&judged.0, all.usable.values()).map(|()| judged));
         let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
         all.verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
         if let Ok((target, policy)) = judged {
-            all.policies.insert(name.clone(), policy);
-            all.usable.insert(name, Arc::new(target));
+            all.usable.insert(name.clone(), Arc::new(target));
+            all.policies.insert(name, policy);
         }
     }
     all
 }
 
-fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, CommitPolicy), Rejection> {
+fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, TargetPolicy), Rejection> {
     let (spec, namespace) = (&target.spec, target.namespace().unwrap_or_default());
     let reference = &spec.provider_ref;
     if reference.group != GROUP || reference.kind != "GitProvider" {
@@ -71,10 +84,16 @@ fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, CommitPol
             format!("GitProvider {provider} does not allow branch {branch}; add it to its spec.allowedBranches");
         return Err(Rejection { reason: "BranchNotAllowed", message });
     }
+    let foreign_edit_grace = duration::parse(&spec.foreign_edit_grace)
+        .map_err(|error| invalid(&format_args!("spec.foreignEditGrace: {error}")))?;
+    if foreign_edit_grace > LONGEST_GRACE {
+        return Err(invalid(&"spec.foreignEditGrace: it must be at most 24h"));
+    }
     let key =
         BranchKey { provider, provider_uid: Arc::clone(&repository.provider_uid), url: repository.url.clone(), branch };
-    let policy = commit_policy::judge(&spec.commit)?;
-    Ok((Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder }, policy))
+    let commit = commit_policy::judge(&spec.commit)?;
+    let target = Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder };
+    Ok((target, TargetPolicy { foreign_edit_grace, commit }))
 }
 
 /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
@@ -119,8 +138,8 @@ mod tests {
     }
 
     fn reasons(targets: &[Arc<GitTarget>]) -> Vec<(String, &'static str)> {
-        let Judged { usable, verdicts, policies } = judge_all(targets, &mk_providers());
-        assert_eq!(usable.len(), policies.len());
+        let Targets { usable, verdicts, policies } = judge_all(targets, &mk_providers());
+        assert!(usable.keys().eq(policies.keys()));
         assert_eq!(usable.len(), verdicts.values().filter(|verdict| verdict.is_ok()).count());
         let reason = |verdict: &Verdict| verdict.as_ref().map_or_else(|rejection| rejection.reason, |()| "Ready");
         verdicts.iter().map(|(name, verdict)| (name.name.to_string(), reason(verdict))).collect()
@@ -147,6 +166,9 @@ mod tests {
             (json!({"commit": {"message": {"change": "{written}"}}}), INVALID_CONFIGURATION),
             (json!({"commit": {"message": {"group": "{kind}"}}}), INVALID_CONFIGURATION),
             (json!({"commit": {"message": {"seed": "{user}"}}}), INVALID_CONFIGURATION),
+            (json!({"foreignEditGrace": "0s"}), "Ready"),
+            (json!({"foreignEditGrace": "soon"}), INVALID_CONFIGURATION),
+            (json!({"foreignEditGrace": "25h"}), INVALID_CONFIGURATION),
             (json!({"providerRef": {"name": "nobody"}}), "ProviderNotFound"),
             (json!({"providerRef": {"name": "broken"}}), "ProviderNotReady"),
             (json!({"providerRef": {"name": "main", "kind": "GitRepository"}}), INVALID_CONFIGURATION),

@@ -77,8 +77,8 @@ async fn a_token_in_a_header_opens_its_host_only() {
     let command = access.apply(desk.git.command(clone.directory(), "ls-remote")).operand(repo.url());
     assert!(command.run().await.unwrap().stderr.contains("could not read Username"));
     // What the Secret says now counts for the next command.
-    assert!(clone.fetch(&bearer("wrong")).await.is_err());
-    assert!(clone.fetch(&Credentials::basic(server.user(), server.password())).await.unwrap().is_some());
+    assert!(clone.fetch(None, &bearer("wrong")).await.is_err());
+    assert!(clone.fetch(None, &Credentials::basic(server.user(), server.password())).await.unwrap().exists);
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn an_app_gets_a_token_and_another_before_it_ends() {
     let credentials = Credentials { authentication: Authentication::GithubApp(app.clone()), ..Credentials::default() };
 
     let clone = desk.open(repo.url(), &credentials).await.unwrap();
-    clone.fetch(&credentials).await.unwrap();
+    clone.fetch(None, &credentials).await.unwrap();
     let seen = github.seen();
     let [Ok(claims)] = &seen[..] else { panic!("one token for all commands: {seen:?}") };
     assert_eq!(claims["iss"], "123");
@@ -152,9 +152,9 @@ async fn an_app_gets_a_token_and_another_before_it_ends() {
     assert_eq!(github.seen().len(), 1);
     github.answer(Answer::Token("revoked".into(), now + hour));
     app.forget().await;
-    assert!(clone.fetch(&credentials).await.is_err());
+    assert!(clone.fetch(None, &credentials).await.is_err());
     github.answer(good);
-    clone.fetch(&credentials).await.unwrap();
+    clone.fetch(None, &credentials).await.unwrap();
     assert_eq!(github.seen().len(), 2);
 
     // Somebody else's key.

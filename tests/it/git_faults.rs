@@ -2,7 +2,7 @@
 //! commit, the content is right, and what is foreign is intact.
 
 use crate::support::engine::{
-    Engine, SOON, change, commits, content, failure, manifest, mk_remote, path, unpushed, upsert,
+    Engine, SOON, change, commits, content, failure, manifest, mk_remote, path, target, unpushed, upsert,
 };
 use crate::support::git_server::{Fault, GitServer, Kind};
 use crate::support::poll::eventually;
@@ -336,7 +336,9 @@ async fn two_workers_on_one_branch_both_get_everything_there() {
     let (key, folder) =
         (BranchKey { provider: other.clone(), ..engine.key.clone() }, BaseFolder::new("second").unwrap());
     let mut spec = engine.spec(server.password());
-    (spec.key, spec.targets) = (key.clone(), [(other.clone(), folder.clone())].into());
+    let mut mirrored = spec.targets[&target()].clone();
+    mirrored.folder = folder.clone();
+    (spec.key, spec.targets) = (key.clone(), [(other.clone(), mirrored)].into());
     engine.pool.apply(vec![engine.spec(server.password()), spec]);
     let mine = engine.ready().await;
     eventually(SOON, "the second target to be ready", async || {

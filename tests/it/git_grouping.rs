@@ -13,7 +13,9 @@ fn by(user: &str, change: Change) -> Change {
 
 fn group(engine: &Engine, password: &str, window: Duration, messages: MessageTemplates) {
     let mut spec = engine.spec(password);
-    spec.policies.insert(target(), CommitPolicy { window, messages });
+    if let Some(target) = spec.targets.get_mut(&target()) {
+        target.commit = CommitPolicy { window, messages };
+    }
     engine.pool.apply(vec![spec]);
 }
 

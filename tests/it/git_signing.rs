@@ -120,7 +120,7 @@ async fn a_journal_of_signed_commits_survives_a_kill() {
     repo.commit_file("main", "README.md", "hello\n", "Erin <erin@example.com>");
     server.set_fault(None);
     let credentials = Credentials::basic("git", server.password());
-    let engine = Engine::start_as(&work_dir, repo.url(), Git::find(true).await.unwrap(), credentials);
+    let engine = Engine::start_through(Git::find(true).await.unwrap(), &work_dir, repo.url(), credentials).await;
     engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
     engine.ready().await.send(upsert("a", "3"));
     commits(&repo, 4).await;

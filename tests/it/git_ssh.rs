@@ -33,7 +33,7 @@ async fn mk_server() -> (SshServer, SshKey, ScratchDir) {
 async fn a_key_opens_the_repository_and_a_rotated_one_is_used_at_once() {
     let (server, key, work_dir) = mk_server().await;
     let repo = server.create_repo("plain");
-    let engine = Engine::start_as(&work_dir, repo.url(), git().await, credentials(&key, &server));
+    let engine = Engine::start_through(git().await, &work_dir, repo.url(), credentials(&key, &server)).await;
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
@@ -55,7 +55,7 @@ async fn a_wrong_key_an_unknown_and_a_changed_server_are_told_apart() {
     let (mut server, key, work_dir) = mk_server().await;
     let repo = server.create_repo("refused");
     let stranger = server.new_key("ed25519", "").unwrap();
-    let engine = Engine::start_as(&work_dir, repo.url(), git().await, credentials(&stranger, &server));
+    let engine = Engine::start_through(git().await, &work_dir, repo.url(), credentials(&stranger, &server)).await;
     failure(&engine, |failure| failure.reason == "AuthenticationFailed" && failure.message.contains("public half"))
         .await;
 
@@ -85,7 +85,7 @@ async fn a_key_that_may_only_read_and_a_missing_repository_are_told() {
     let (server, key, work_dir) = mk_server().await;
     let repo = server.create_repo("deploy");
     server.allow(&[(&key, Access::Read)]).unwrap();
-    let engine = Engine::start_as(&work_dir, repo.url(), git().await, credentials(&key, &server));
+    let engine = Engine::start_through(git().await, &work_dir, repo.url(), credentials(&key, &server)).await;
     engine.ready().await.send(upsert("a", "1"));
     failure(&engine, |failure| failure.reason == "AuthenticationFailed" && failure.message.contains("not write")).await;
     assert_eq!(repo.head("main"), None);
@@ -97,7 +97,8 @@ async fn a_key_that_may_only_read_and_a_missing_repository_are_told() {
     engine.stop().await;
 
     let elsewhere = ScratchDir::new().unwrap();
-    let engine = Engine::start_as(&elsewhere, &server.url("nothing"), git().await, credentials(&key, &server));
+    let engine =
+        Engine::start_through(git().await, &elsewhere, &server.url("nothing"), credentials(&key, &server)).await;
     failure(&engine, |failure| failure.reason == "RepositoryNotFound" && failure.message.contains("spec.url")).await;
     engine.stop().await;
 }
@@ -113,7 +114,7 @@ async fn the_operators_file_knows_servers_too_but_not_against_the_secret() {
     let name = server.known_hosts().split(' ').next().unwrap().to_owned();
     let open = || OpenKey::read(&key.private, None).unwrap();
     let contradicts = Credentials::ssh(open(), Some(format!("{name} {other}")));
-    let engine = Engine::start_as(&work_dir, repo.url(), git, contradicts);
+    let engine = Engine::start_through(git, &work_dir, repo.url(), contradicts).await;
     failure(&engine, |failure| failure.message.contains("another SSH key than the known one")).await;
     engine.pool.apply(vec![engine.spec_with(Credentials::ssh(open(), None))]);
     engine.ready().await.send(upsert("a", "1"));
@@ -135,7 +136,8 @@ async fn a_locked_key_opens_with_its_passphrase_only() {
     assert_eq!(open, OpenKey::read(&key.private, Some("correct horse")).unwrap());
     let repo = server.create_repo("locked");
     let known_hosts = server.known_hosts().trim().to_owned() + "\r\n";
-    let engine = Engine::start_as(&work_dir, repo.url(), git().await, Credentials::ssh(open, Some(known_hosts)));
+    let engine =
+        Engine::start_through(git().await, &work_dir, repo.url(), Credentials::ssh(open, Some(known_hosts))).await;
     engine.ready().await.send(upsert("a", "1"));
     commits(&repo, 1).await;
     engine.stop().await;
@@ -216,7 +218,7 @@ async fn operator_with_an_agent() {
     let authentication = if is_ambient { Authentication::Ambient } else { Authentication::None };
     let credentials = Credentials { authentication, ..Credentials::default() };
     let work_dir = ScratchDir::new().unwrap();
-    let engine = Engine::start_as(&work_dir, &url, git().await.with_known_hosts(known_hosts), credentials);
+    let engine = Engine::start_through(git().await.with_known_hosts(known_hosts), &work_dir, &url, credentials).await;
     let said = eventually(SOON, "the remote to be looked at", async || {
         Ok(match engine.status().remote {
             RemoteState::Checking => None,

@@ -16,15 +16,15 @@ use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
-use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy};
-use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState};
+use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
+use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState, Warning};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId, ResourceType,
     layout,
 };
+use gitops_reverser::rules::CommitPolicy;
 use gitops_reverser::sanitize::Manifest;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,18 +64,29 @@ pub(crate) struct Engine {
     task: JoinHandle<Result<(), pool::WorkerFailed>>,
     pub(crate) key: BranchKey,
     pub(crate) resyncs: mpsc::UnboundedReceiver<Resync>,
+    pub(crate) warnings: mpsc::UnboundedReceiver<Warning>,
 }
 
 impl Engine {
     pub(crate) async fn start(work_dir: &ScratchDir, url: &str, password: &str) -> Self {
+        Self::start_as(work_dir, url, password, |_, _| {}).await
+    }
+
+    /// Starts with other settings or another spec than usual.
+    pub(crate) async fn start_as(
+        work_dir: &ScratchDir,
+        url: &str,
+        password: &str,
+        adapt: impl FnOnce(&mut Installation, &mut BranchSpec),
+    ) -> Self {
         let git = Git::find(true).await.unwrap();
-        Self::start_using(git, work_dir, url, password, mk_policy()).await
+        Self::start_using(git, work_dir, url, Credentials::basic("git", password), mk_policy(), adapt).await
     }
 
     /// The same with a git that gives remotes less time.
     pub(crate) async fn start_impatient(work_dir: &ScratchDir, url: &str, password: &str, patience: Patience) -> Self {
         let git = Git::find(true).await.unwrap().with_patience(patience);
-        Self::start_using(git, work_dir, url, password, mk_policy()).await
+        Self::start_using(git, work_dir, url, Credentials::basic("git", password), mk_policy(), |_, _| {}).await
     }
 
     /// The same with other clones and numbers of processes.
@@ -87,34 +98,40 @@ impl Engine {
         limits: ProcessLimits,
     ) -> Self {
         let git = Git::find(true).await.unwrap().with_limits(limits);
-        Self::start_using(git, work_dir, url, password, clones).await
+        Self::start_using(git, work_dir, url, Credentials::basic("git", password), clones, |_, _| {}).await
     }
 
-    async fn start_using(git: Git, work_dir: &ScratchDir, url: &str, password: &str, clones: ClonePolicy) -> Self {
-        Self::start_with_clones(git, work_dir, url, Credentials::basic("git", password), clones)
+    /// The same with another git and other credentials.
+    pub(crate) async fn start_through(git: Git, work_dir: &ScratchDir, url: &str, credentials: Credentials) -> Self {
+        Self::start_using(git, work_dir, url, credentials, mk_policy(), |_, _| {}).await
     }
 
-    /// The same with other credentials.
-    pub(crate) fn start_as(work_dir: &ScratchDir, url: &str, git: Git, credentials: Credentials) -> Self {
-        Self::start_with_clones(git, work_dir, url, credentials, mk_policy())
-    }
-
-    fn start_with_clones(
+    async fn start_using(
         git: Git,
         work_dir: &ScratchDir,
         url: &str,
         credentials: Credentials,
         clones: ClonePolicy,
+        adapt: impl FnOnce(&mut Installation, &mut BranchSpec),
     ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync);
-        let installation = Installation {
+        let (warn, warnings) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync, warn);
+        let mut installation = Installation {
             cluster_uid: "cluster".into(),
             namespace: "reverser".into(),
             name: "release".into(),
             instance_id: "instance".into(),
         };
+        let key = BranchKey {
+            provider: NamespacedName::new("team", "provider"),
+            provider_uid: "uid".into(),
+            url: RepoUrl::parse(url, true).unwrap(),
+            branch: BranchName::new("main").unwrap(),
+        };
+        let mut spec = mk_spec(&key, credentials);
+        adapt(&mut installation, &mut spec);
         let settings = Settings {
             git,
             places: Places::take(&work_dir.path().join("clones")).unwrap(),
@@ -127,31 +144,19 @@ impl Engine {
             push_ceiling: Duration::from_millis(100),
         };
         let task = tokio::spawn(pool::run(Arc::new(settings), starts));
-        let key = BranchKey {
-            provider: NamespacedName::new("team", "provider"),
-            provider_uid: "uid".into(),
-            url: RepoUrl::parse(url, true).unwrap(),
-            branch: BranchName::new("main").unwrap(),
-        };
-        let engine = Self { pool: Arc::new(pool), task, key, resyncs };
-        engine.pool.apply(vec![engine.spec_with(credentials)]);
+        let engine = Self { pool: Arc::new(pool), task, key, resyncs, warnings };
+        engine.pool.apply(vec![spec]);
         engine
     }
 
+    /// What is wanted of it unless told otherwise.
     pub(crate) fn spec(&self, password: &str) -> BranchSpec {
         self.spec_with(Credentials::basic("git", password))
     }
 
+    /// The same with other credentials.
     pub(crate) fn spec_with(&self, credentials: Credentials) -> BranchSpec {
-        BranchSpec {
-            key: self.key.clone(),
-            credentials,
-            signing: None,
-            committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
-            push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
-            targets: [(target(), BaseFolder::new("base").unwrap())].into(),
-            policies: BTreeMap::new(),
-        }
+        mk_spec(&self.key, credentials)
     }
 
     pub(crate) fn status(&self) -> BranchStatus {
@@ -177,6 +182,21 @@ impl Engine {
     pub(crate) async fn stop(self) {
         self.pool.close();
         tokio::time::timeout(SOON, self.task).await.expect("the engine ends").unwrap().unwrap();
+    }
+}
+
+fn mk_spec(key: &BranchKey, credentials: Credentials) -> BranchSpec {
+    let folder = BaseFolder::new("base").unwrap();
+    let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300), commit: CommitPolicy::default() };
+    BranchSpec {
+        key: key.clone(),
+        credentials,
+        signing: None,
+        committer: Identity { name: "Reverser".into(), email: "reverser@example.invalid".into() },
+        push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
+        poll_interval: Duration::from_secs(300),
+        revision: 0,
+        targets: [(target(), mirrored)].into(),
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn verdict(users: &[&str], field_manager: &str) -> Verdict {
             user: User { name: (*user).to_owned(), email: None },
             field_manager: Some(field_manager.to_owned()),
             request_uid: (*user).to_owned(),
-            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            at: jiff::Timestamp::constant(1_767_225_600, 0),
         };
         index.insert(record, Instant::now());
     }

@@ -6,15 +6,20 @@
 mod attributes;
 mod check;
 mod create;
+mod history;
 mod marker;
 pub mod place;
 pub mod policy;
+mod probe;
 mod remote;
 mod rescue;
 mod signed;
 pub mod stale;
 mod upkeep;
 mod work_tree;
+
+pub use self::history::History;
+pub use self::remote::RemoteTip;
 
 use self::marker::Marker;
 use self::place::Place;
@@ -30,7 +35,7 @@ use super::signing::SigningKey;
 use super::spec::Credentials;
 use super::tree::TreeIndex;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, BranchKey, Oid};
+use crate::resource::{BaseFolder, BranchKey, Oid, RepoPath};
 use crate::sanitize::Manifest;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -345,8 +350,9 @@ impl BranchClone {
         self.command("fast-import").flag("--quiet").input(stream).run().await?.success().map(drop)
     }
 
-    /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; returns the new tip of the journal
-    /// and how many commits it has. What has come under a filter there is left out.
+    /// Moves the journal onto `onto`, the remote's new tip, and makes that the base; with `None` the branch starts with
+    /// the journal. What lists want of `spared` paths is left out, and so is what has come under a filter there. Returns
+    /// the new tip of the journal and how many commits it has.
     ///
     /// # Errors
     /// When git fails; nothing has moved then.
@@ -354,16 +360,15 @@ impl BranchClone {
         &self,
         base: Option<Oid>,
         tip: Option<Oid>,
-        onto: Oid,
+        onto: Option<Oid>,
+        spared: &BTreeSet<RepoPath>,
         credentials: &Credentials,
-    ) -> Result<(Oid, usize), GitError> {
+    ) -> Result<(Option<Oid>, usize), GitError> {
         let journal = match tip {
-            Some(tip) => journal::read(&self.git, &self.git_dir(), base, tip, Some(onto)).await?,
+            Some(tip) => journal::read(&self.git, &self.git_dir(), base, tip, onto).await?,
             None => Vec::new(),
         };
-        let journal = journal.into_iter().map(|(_, commit)| commit).collect();
-        let (tip, commits) = self.graft(journal, Some(onto), credentials).await?;
-        Ok((tip.unwrap_or(onto), commits))
+        self.graft(journal.into_iter().map(|(_, commit)| commit).collect(), onto, spared, credentials).await
     }
 
     /// Makes the branch `journal` on top of `onto`, and that the base; returns the tip and how many commits are left of
@@ -372,6 +377,7 @@ impl BranchClone {
         &self,
         mut journal: Vec<Commit>,
         onto: Option<Oid>,
+        spared: &BTreeSet<RepoPath>,
         credentials: &Credentials,
     ) -> Result<(Option<Oid>, usize), GitError> {
         let mut tip = onto;
@@ -381,13 +387,15 @@ impl BranchClone {
                 journal.iter().flat_map(|commit| &commit.files).map(|file| file.path().top()).collect();
             let tree = self.index(onto, tops.iter()).await?;
             self.leave_out_filtered(&mut journal, &tree, credentials).await?;
-            journal = journal::rebase(journal, tree);
+            journal = journal::rebase(journal, tree, spared);
         }
         if !journal.is_empty() {
             tip = self.import(REPLAY, onto, &journal).await?.last().copied();
         }
-        if let Some(tip) = tip {
-            self.set_refs(tip, onto).await?;
+        match (tip, onto) {
+            (Some(tip), Some(onto)) => self.set_refs(tip, Some(onto)).await?,
+            (Some(tip), None) => self.set_root(tip).await?,
+            (None, _) => self.restart(None).await?,
         }
         if let Err(error) = self.command("update-ref").flag("-d").operand(REPLAY).run().await.and_then(Output::success)
         {

@@ -13,6 +13,15 @@ use std::time::Duration;
 /// How long the branch's worker may wait for the content of files that are not here.
 const LOOK: Duration = Duration::from_secs(20);
 
+/// Where the branch stands on the remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteTip {
+    /// Its commit, or that of the default branch where the remote has no such branch; `None` where it has neither.
+    pub tip: Option<Oid>,
+    /// Whether the remote has the branch.
+    pub exists: bool,
+}
+
 /// What the remote said it has.
 #[derive(Debug, Default)]
 pub(super) struct Advertised {
@@ -51,21 +60,26 @@ impl BranchClone {
         parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
     }
 
-    /// Asks the remote for the branch's tip and fetches it; `None` when the remote has no such branch.
+    /// Asks the remote where the branch stands and, unless that is `known`, fetches it. A branch that the remote does not
+    /// have stands where the default branch stands: there a push would make it.
     ///
     /// # Errors
     /// When the remote cannot be used.
-    pub async fn fetch(&self, credentials: &Credentials) -> Result<Option<Oid>, GitError> {
-        if self.advertised(credentials).await?.branch.is_none() {
-            return Ok(None);
+    pub async fn fetch(&self, known: Option<Oid>, credentials: &Credentials) -> Result<RemoteTip, GitError> {
+        let advertised = self.advertised(credentials).await?;
+        let exists = advertised.branch.is_some();
+        let tip = advertised.branch.or(advertised.head);
+        if tip.is_none() || tip == known {
+            return Ok(RemoteTip { tip, exists });
         }
-        let refspec = format!("+{}:{}", self.key.branch.to_ref(), self.tracking());
+        let source = if exists { self.key.branch.to_ref() } else { "HEAD".to_owned() };
+        let refspec = format!("+{source}:{}", self.tracking());
         self.remote_command("fetch", credentials, |fetch| {
             fetch.flag("--quiet").flag("--no-tags").operand("origin").operand(refspec)
         })
         .await?
         .success()?;
-        self.resolve(&self.tracking()).await
+        Ok(RemoteTip { tip: self.resolve(&self.tracking()).await?, exists })
     }
 
     pub(super) async fn advertised(&self, credentials: &Credentials) -> Result<Advertised, GitError> {
@@ -90,8 +104,16 @@ impl BranchClone {
         Ok(advertised)
     }
 
-    /// Pushes `tip`, fast-forward only.
-    pub async fn push(&self, tip: Oid, credentials: &Credentials) -> PushOutcome {
+    /// Pushes `tip`, fast-forward only, if the remote still stands at `base`. On a remote that was put back to an older
+    /// commit the push would be a fast-forward, and bring back what was removed there.
+    pub async fn push(&self, tip: Oid, base: Option<Oid>, credentials: &Credentials) -> PushOutcome {
+        match self.advertised(credentials).await {
+            Ok(Advertised { branch, head }) if branch.or(head) != base => {
+                return PushOutcome::Stale("the branch has moved".to_owned());
+            }
+            Ok(_) => {}
+            Err(error) => return PushOutcome::Unknown(error),
+        }
         match self.try_push(tip, credentials, None).await {
             // What is sent is told by its difference from older versions of the files, which this clone may lack; over
             // HTTP git knows no other way to forgo that.

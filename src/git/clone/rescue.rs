@@ -60,7 +60,7 @@ impl BranchClone {
             return Ok(Rescue { commits: 0, is_whole });
         }
         self.copy_into(next, &here).await?;
-        let count = next.graft(commits, next.base().await?, credentials).await?.1;
+        let count = next.graft(commits, next.base().await?, &BTreeSet::new(), credentials).await?.1;
         Ok(Rescue { commits: count, is_whole })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Worker, now};
 use crate::change::Resync;
-use crate::git::classify;
+use crate::git::classify::{self, Class};
 use crate::git::mailbox::Message;
 use crate::git::stage::Sweep;
 use crate::resource::{NamespacedName, Oid, RepoPath, ResourceId};
@@ -17,6 +17,7 @@ impl Worker {
             if let Some(sweep) = self.stage.take(message, now()) {
                 let orphans = self.orphans(&sweep).await;
                 self.stage.finish(sweep, orphans, now());
+                self.tell_lost();
             }
         }
         self.store_blobs(false).await;
@@ -26,18 +27,27 @@ impl Worker {
     }
 
     /// Which candidates of a sweep really are the object that their path says. One whose content cannot be read stays.
-    async fn orphans(&self, sweep: &Sweep) -> Vec<RepoPath> {
-        let kind = &sweep.scope().kind;
+    async fn orphans(&mut self, sweep: &Sweep) -> Vec<RepoPath> {
         let existing = self.read_existing(sweep.candidates.iter().map(|(_, oid, _)| *oid).collect()).await;
+        let Some(existing) = existing else {
+            self.unread.insert(sweep.scope().target.clone());
+            return Vec::new();
+        };
+        let kind = &sweep.scope().kind;
         let orphans = sweep.candidates.iter().zip(existing);
         let orphans = orphans.filter(|((_, _, name), content)| sanitize::identifies(content, kind, name));
         orphans.map(|((path, _, _), _)| path.clone()).collect()
     }
 
-    /// Of the files that a list would overwrite, those that describe the same object in other words stay as they are.
+    /// Of the files that a list would overwrite, those that describe the same object in other words stay as they are, and
+    /// those that cannot be read now wait for another list.
     async fn settle_lists(&mut self, all: bool) {
         let doubts = self.stage.take_seed_doubts(all);
         let existing = self.read_existing(doubts.iter().map(|(_, _, doubt)| doubt.existing).collect()).await;
+        let Some(existing) = existing else {
+            self.unread.extend(doubts.iter().map(|(scope, ..)| scope.target.clone()));
+            return;
+        };
         for ((scope, path, doubt), existing) in doubts.into_iter().zip(existing) {
             if !sanitize::same_object(&existing, &doubt.manifest) {
                 self.stage.overwrite(&scope, path, doubt.manifest);
@@ -49,6 +59,8 @@ impl Worker {
     pub(super) async fn settle_batch(&mut self) {
         let doubts = self.stage.take_doubts();
         let existing = self.read_existing(doubts.iter().map(|(_, doubt)| doubt.existing).collect()).await;
+        // An object that changed is written whatever stands there.
+        let Some(existing) = existing else { return };
         for ((path, doubt), existing) in doubts.into_iter().zip(existing) {
             if sanitize::same_object(&existing, &doubt.manifest) {
                 tracing::info!(%path, "Left alone: the file says the same in other words");
@@ -57,16 +69,27 @@ impl Worker {
         }
     }
 
-    /// The content of blobs; of all nothing, if it cannot be had.
-    async fn read_existing(&self, ids: Vec<Oid>) -> Vec<Vec<u8>> {
+    /// The content of blobs; of those that the remote does not give out nothing. `None` while it cannot be asked.
+    async fn read_existing(&self, ids: Vec<Oid>) -> Option<Vec<Vec<u8>>> {
         if ids.is_empty() {
-            return Vec::new();
+            return Some(Vec::new());
         }
-        self.clone.read_blobs(&ids, &self.spec.credentials).await.unwrap_or_else(|error| {
-            let detail = classify::describe(&error).message;
-            tracing::warn!(branch = %self.spec.key, %error, detail, "Files on the branch cannot be read");
-            vec![Vec::new(); ids.len()]
-        })
+        match self.clone.read_blobs(&ids, &self.spec.credentials).await {
+            Ok(existing) => Some(existing),
+            Err(error) => {
+                let detail = classify::describe(&error).message;
+                tracing::warn!(branch = %self.spec.key, %error, detail, "Files on the branch cannot be read");
+                let is_out_of_reach = matches!(Class::of(&error), Class::Transient | Class::Auth | Class::NotFound);
+                (!is_out_of_reach).then(|| vec![Vec::new(); ids.len()])
+            }
+        }
+    }
+
+    /// Asks again for the targets of which files could not be read, now that they can.
+    pub(super) fn ask_for_unread(&mut self) {
+        for target in std::mem::take(&mut self.unread) {
+            self.channels.request(Resync::Target(target));
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl Worker {
         if let (None, Some(base)) = (tip, base) {
             // A branch that is gone while its base is there was lost, with whatever it had made.
             tracing::warn!(branch = %self.spec.key, base = %base.short(), "The branch was lost; it starts again from its base");
-            self.clone.set_refs(base, None).await?;
+            self.clone.set_refs(base, Some(base)).await?;
         }
         let tip = tip.or(base);
         let commits = match tip {
@@ -92,6 +92,7 @@ impl Worker {
         match self.clone.index(self.tip, self.stage.folders()).await {
             Ok(index) => {
                 self.stage.set_index(index);
+                self.ask_for_unblocked();
                 self.observe_attributes();
                 self.report_targets();
             }
@@ -144,7 +145,8 @@ impl Worker {
             folder: folder.clone(),
             state: state(name, folder),
         };
-        let targets = self.spec.targets.iter().map(|(name, folder)| (name.clone(), status(name, folder))).collect();
+        let targets = self.spec.targets.iter();
+        let targets = targets.map(|(name, target)| (name.clone(), status(name, &target.folder))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 

@@ -4,6 +4,8 @@
 
 mod attributes;
 mod content;
+mod foreign;
+mod integrate;
 mod journal;
 mod outcome;
 mod upkeep;
@@ -23,10 +25,11 @@ use super::remote::{self, Remote};
 use super::schedule::{self, PushSchedule};
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
-use super::status::{BranchStatus, RemoteFailure, RemoteState};
+use super::status::{BranchStatus, RemoteFailure, RemoteState, Warning};
 use crate::change::Resync;
-use crate::resource::{BranchKey, Oid};
+use crate::resource::{BranchKey, NamespacedName, Oid};
 use crate::telemetry::metrics::AttributedChanges;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -35,6 +38,8 @@ use tokio::sync::{Notify, mpsc, watch};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long the first look at the remote may keep changes waiting: a remote that is down must not hold them up.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How long a proof that we may write holds.
+const PROOF: Duration = Duration::from_secs(60 * 60);
 /// A clone that is damaged again so soon is not made anew at once.
 const LASTING: Duration = Duration::from_secs(3600);
 /// After so many repairs in vain the clone is opened again, as at a start.
@@ -78,6 +83,8 @@ pub struct Channels {
     pub status_changed: Arc<Notify>,
     /// What it asks for.
     pub resync: mpsc::UnboundedSender<Resync>,
+    /// What people should hear of.
+    pub warnings: mpsc::UnboundedSender<Warning>,
 }
 
 impl Channels {
@@ -100,6 +107,12 @@ impl Channels {
 
     fn report_failure(&self, failure: RemoteFailure) {
         self.report(|status| status.remote = RemoteState::Failed(failure));
+    }
+
+    fn warn(&self, warning: Warning) {
+        if self.warnings.send(warning).is_err() {
+            tracing::debug!("Nobody publishes warnings: the program is leaving");
+        }
     }
 
     fn request(&self, resync: Resync) {
@@ -192,6 +205,15 @@ struct Worker {
     /// How the clone is to be opened again, once it cannot be worked with any more.
     reopening: Option<Opening>,
     leaving: Option<Instant>,
+    /// Names this installation in its commits.
+    instance: String,
+    /// Whether we may write, as far as the last use of the remote tells, and when that has to be proven next.
+    is_writable: bool,
+    prove_at: Instant,
+    /// The revision of the spec at which the server refused the journal; `None` while it does not.
+    refused_at: Option<u64>,
+    /// Targets of which files could not be read when a list came: it decided less than it should have.
+    unread: BTreeSet<NamespacedName>,
 }
 
 impl Worker {
@@ -214,6 +236,11 @@ impl Worker {
             upkeep: Upkeep::new(settings.clones, &clone),
             reopening: None,
             leaving: None,
+            instance: settings.installation.instance_id.clone(),
+            is_writable: false,
+            prove_at: Instant::now(),
+            refused_at: None,
+            unread: BTreeSet::new(),
             spec,
             channels,
             clone,
@@ -228,11 +255,12 @@ impl Worker {
         }
         if is_new {
             (self.first_look, self.must_fetch) = (None, false);
-            self.channels.report(|status| status.remote = RemoteState::Available);
+            self.schedule.looked(Instant::now());
         } else {
-            self.remote.start(remote::fetch(self.clone.clone(), self.spec.credentials.clone()));
+            self.remote.start(remote::fetch(self.clone.clone(), self.base, self.spec.credentials.clone()));
         }
         self.respec().await;
+        self.note_past(&BTreeMap::new()).await;
         self.report_journal();
     }
 
@@ -246,18 +274,24 @@ impl Worker {
 
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
-        let wakes = [self.stage.due(), remote_due, self.first_look, self.repair, self.leaving, self.upkeep_due()];
+        let deadlines = [self.first_look, self.repair, self.leaving];
+        let works = [self.stage.due(), remote_due, self.upkeep_due(), self.stage.foreign().due()];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
             result = self.upkeep.finished() => self.finish_upkeep(result).await,
-            Ok(()) = self.channels.spec.changed() => self.respec().await,
+            Ok(()) = self.channels.spec.changed() => {
+                let before = self.spec.targets.clone();
+                self.respec().await;
+                self.note_past(&before).await;
+            }
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
                 Some(messages) => self.take(messages).await,
                 None => self.leaving = Some(Instant::now() + DRAIN),
             },
-            () = sleep_until(wakes.into_iter().flatten().min()) => {}
+            () = sleep_until(deadlines.into_iter().chain(works).flatten().min()) => {}
         }
+        self.replace_refused().await;
         // A long batch must not put off a push that is due, nor the other way round.
         self.use_remote_if_due();
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
@@ -268,6 +302,9 @@ impl Worker {
         if is_due(self.repair) {
             self.repair().await;
         }
+        if is_due(self.stage.foreign().due()) {
+            self.ask_for_overdue();
+        }
         self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal_due().await;
@@ -277,8 +314,16 @@ impl Worker {
 
     /// When the remote is to be used next. Who leaves does not wait for company.
     fn remote_due(&self, now: Instant) -> Option<Instant> {
-        let due = self.schedule.due()?;
-        Some(if self.leaving.is_some() && !self.schedule.is_retrying() { now } else { due })
+        if self.leaving.is_some() && !self.schedule.is_retrying() {
+            return (self.schedule.queued() > 0).then_some(now);
+        }
+        let proof = Some(self.prove_at).filter(|_| self.may_prove());
+        self.schedule.due().into_iter().chain(proof).min()
+    }
+
+    /// After a failure the remote is looked at first.
+    const fn may_prove(&self) -> bool {
+        self.leaving.is_none() && !self.schedule.is_retrying()
     }
 
     fn use_remote_if_due(&mut self) {
@@ -287,12 +332,15 @@ impl Worker {
             return;
         }
         let (clone, credentials) = (self.clone.clone(), self.spec.credentials.clone());
+        let is_proof_due = self.may_prove() && self.prove_at <= now && !self.must_fetch;
+        let is_push_due = self.leaving.is_some() || self.schedule.due().is_some_and(|due| due <= now);
         match self.tip {
-            Some(tip) if !self.must_fetch && self.schedule.queued() > 0 => {
+            Some(tip) if is_push_due && !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
-                self.remote.start(remote::push(clone, tip, self.schedule.queued(), credentials));
+                self.remote.start(remote::push(clone, tip, self.base, self.schedule.queued(), credentials));
             }
-            _ => self.remote.start(remote::fetch(clone, credentials)),
+            _ if is_proof_due => self.remote.start(remote::probe(clone, credentials)),
+            _ => self.remote.start(remote::fetch(clone, self.base, credentials)),
         }
     }
 
@@ -302,8 +350,8 @@ impl Worker {
         self.spec = self.channels.spec.borrow_and_update().clone();
         self.clone.sign_with(self.spec.signing.clone());
         self.schedule.set_policy(self.spec.push, Instant::now());
-        let BranchSpec { targets, policies, committer, .. } = self.spec.clone();
-        self.stage.set_targets(targets, policies, committer);
+        self.schedule.set_poll(self.spec.poll_interval);
+        self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
         self.pardon();
         self.reload().await;
     }

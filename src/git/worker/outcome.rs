@@ -1,8 +1,7 @@
 //! What follows from an operation on the remote.
 
-use super::Worker;
+use super::{PROOF, Worker};
 use crate::git::classify::{self, Class};
-use crate::git::cli::GitError;
 use crate::git::clone::Opening;
 use crate::git::remote::RemoteResult;
 use crate::git::status::{RemoteFailure, RemoteState};
@@ -19,8 +18,12 @@ impl Worker {
                 self.stale = Some(said);
                 self.schedule.stale(fastrand::f64(), Instant::now());
             }
-            RemoteResult::Fetched(tip) => self.integrate(tip).await,
-            RemoteResult::Rejected(said) => self.failed(classify::failure(Class::Rejected, &said), false),
+            RemoteResult::Fetched(remote) => self.integrate(remote).await,
+            RemoteResult::Writable => {
+                self.proven();
+                self.available();
+            }
+            RemoteResult::Rejected(said) => self.refused(&said),
             RemoteResult::TooShallow => {
                 tracing::warn!(branch = %self.spec.key, "The remote lacks the history that this clone begins with");
                 self.reopening = Some(Opening::Whole);
@@ -40,7 +43,35 @@ impl Worker {
         self.report_journal();
     }
 
-    fn failed(&mut self, failure: RemoteFailure, is_transient: bool) {
+    /// The server lets us in, but refuses these commits: only people can do something about it.
+    fn refused(&mut self, said: &str) {
+        if self.refused_at.is_none() {
+            self.warn("PushRejected", &classify::failure(Class::Rejected, said).message);
+        }
+        self.refused_at.get_or_insert(self.spec.revision);
+        self.failed(classify::failure(Class::Rejected, said), false);
+    }
+
+    /// We may write.
+    fn proven(&mut self) {
+        self.is_writable = true;
+        self.prove_at = Instant::now() + PROOF;
+    }
+
+    /// The remote was reached: all is well, once we are known to be allowed to write.
+    pub(super) fn available(&mut self) {
+        if self.schedule.queued() == 0 {
+            self.refused_at = None;
+        }
+        self.ask_for_unread();
+        if self.is_writable && self.refused_at.is_none() {
+            self.channels.report(|status| status.remote = RemoteState::Available);
+        }
+    }
+
+    pub(super) fn failed(&mut self, failure: RemoteFailure, is_transient: bool) {
+        // What a look, which needs less, finds afterwards proves nothing.
+        (self.is_writable, self.prove_at) = (false, Instant::now());
         tracing::warn!(branch = %self.spec.key, reason = failure.reason, detail = failure.message, "Remote cannot be used");
         self.schedule.failed(is_transient, fastrand::f64(), Instant::now());
         self.channels.report_failure(failure);
@@ -48,47 +79,15 @@ impl Worker {
 
     async fn pushed(&mut self, tip: Oid, commits: usize) {
         self.base = Some(tip);
-        self.stale = None;
+        (self.stale, self.refused_at) = (None, None);
+        self.proven();
+        self.schedule.looked(Instant::now());
         self.schedule.succeeded(self.schedule.queued().saturating_sub(commits), Instant::now());
         tracing::info!(branch = %self.spec.key, commit = %tip.short(), commits, "Pushed");
-        self.channels.report(|status| status.remote = RemoteState::Available);
+        self.available();
         // Forgotten by a crash before this, the next replay leaves out what the remote has.
         if let Err(error) = self.clone.set_refs(self.tip.unwrap_or(tip), self.base).await {
             self.damaged(&error, "The pushed commit cannot be noted");
         }
-    }
-
-    /// Puts the journal onto what the remote has now.
-    async fn integrate(&mut self, remote_tip: Option<Oid>) {
-        self.must_fetch = false;
-        let stale = self.stale.take();
-        // Without the branch on the remote there is nothing to put it onto: the next push creates it.
-        let Some(onto) = remote_tip.filter(|tip| Some(*tip) != self.base) else {
-            return match stale {
-                // It refuses to move the branch although nothing has come between: trying at once would not help.
-                Some(said) => self.failed(classify::failure(Class::Rejected, &said), true),
-                None => {
-                    self.channels.report(|status| status.remote = RemoteState::Available);
-                    self.schedule.reached(Instant::now());
-                }
-            };
-        };
-        self.seal().await;
-        match self.replay(onto).await {
-            Ok(()) => self.channels.report(|status| status.remote = RemoteState::Available),
-            Err(error) => {
-                self.must_fetch = true;
-                self.damaged(&error, "The journal cannot be put onto the remote's commits");
-            }
-        }
-    }
-
-    async fn replay(&mut self, onto: Oid) -> Result<(), GitError> {
-        let (tip, commits) = self.clone.replay(self.base, self.tip, onto, &self.spec.credentials).await?;
-        tracing::info!(branch = %self.spec.key, onto = %onto.short(), commits, "Remote has moved; journal follows");
-        (self.tip, self.base) = (Some(tip), Some(onto));
-        self.schedule.replayed(commits, Instant::now());
-        self.reload().await;
-        Ok(())
     }
 }
