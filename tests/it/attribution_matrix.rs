@@ -142,7 +142,7 @@ impl Matrix {
             let said = String::from_utf8(get.output().await?.stdout)?;
             let is_there =
                 |resource: &&str| said.contains(&format!("{:?}", resource.split('.').next().unwrap_or_default()));
-            anyhow::ensure!(resources.iter().all(|resource| is_there(resource)), "{said}");
+            anyhow::ensure!(resources.iter().all(is_there), "{said}");
             Ok(Some(()))
         })
         .await

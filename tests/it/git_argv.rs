@@ -128,7 +128,7 @@ fn check(calls: &[GitCall], secret: &str) {
         for variable in &call.environment {
             let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
             assert!(!value.contains(secret) && !has_user(value), "{name} shows a secret: {:?}", call.arguments);
-            let key = name.starts_with("GIT_CONFIG_KEY_").then_some(value).unwrap_or_default();
+            let key = if name.starts_with("GIT_CONFIG_KEY_") { value } else { Default::default() };
             let pushes = key.starts_with("remote.") && (key.ends_with(".push") || key.ends_with(".mirror"));
             assert!(!pushes, "{key}: {:?}", call.arguments);
         }

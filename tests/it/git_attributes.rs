@@ -8,6 +8,7 @@ use crate::support::poll::eventually;
 use crate::support::remote_repo::RemoteRepo;
 use gitops_reverser::change::{Change, Resync};
 use gitops_reverser::git::mailbox::Mailbox;
+use gitops_reverser::git::spec::TargetSpec;
 use gitops_reverser::git::status::TargetState;
 use gitops_reverser::resource::{BaseFolder, NamespacedName, RepoPath};
 
@@ -26,7 +27,8 @@ fn upsert_free(name: &str, value: &str) -> Change {
 async fn start(server: &GitServer, repo: &RemoteRepo, work_dir: &crate::support::scratch::ScratchDir) -> Engine {
     let engine = Engine::start(work_dir, repo.url(), server.password()).await;
     let mut spec = engine.spec(server.password());
-    spec.targets.insert(free(), BaseFolder::new("free").unwrap());
+    let mirrored = spec.targets[&target()].clone();
+    spec.targets.insert(free(), TargetSpec { folder: BaseFolder::new("free").unwrap(), ..mirrored });
     engine.pool.apply(vec![spec]);
     eventually(SOON, "both targets to be ready", async || {
         let targets = engine.status().targets;
