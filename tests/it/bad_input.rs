@@ -226,7 +226,7 @@ async fn the_schema_refuses_what_can_never_work() {
         ),
         (
             "kind: GitProvider\nmetadata: {name: x}\nspec: {url: 'ext::sh', allowedBranches: [main]}",
-            "must start with https://",
+            "must be https://host/path",
         ),
         (
             "kind: WatchRule\nmetadata: {name: x}\nspec: {sinkRef: {name: a}, rules: [{operations: [READ]}]}",
