@@ -286,10 +286,12 @@ impl BranchClone {
                 }
             }
         }
-        let mut listing = below.run().await?.success()?.stdout;
-        if !everything {
-            listing.extend(above.run().await?.success()?.stdout);
+        if everything {
+            return Ok(TreeIndex::parse(&below.run().await?.success()?.stdout, folders));
         }
+        let (below, above) = tokio::try_join!(below.run(), above.run())?;
+        let mut listing = below.success()?.stdout;
+        listing.extend(above.success()?.stdout);
         Ok(TreeIndex::parse(&listing, folders))
     }
 
