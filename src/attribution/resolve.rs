@@ -177,7 +177,7 @@ impl Index {
         match transition {
             // Versions before the last one were made by nobody knows whom.
             Transition::Listed { .. }
-                if verdict.author().is_some() && !(fitting.iter().all(on_previous) && is_alone()) =>
+                if verdict.tier() != Tier::None && !(fitting.iter().all(on_previous) && is_alone()) =>
             {
                 Verdict::merged(fitting.iter().map(|(record, _)| record).chain(&rivals))
             }
@@ -408,7 +408,7 @@ mod tests {
         let table: &[(&str, &[Record], Transition<'_>)] = &[
             ("scaled or written", &[scale("5", 0, "bob"), update("5", 1, "carol")], SCALED),
             ("deleted or evicted", &[delete("5", "bob"), evict("carol")], DELETED),
-            ("listed, on one version or another", &[update("5", 1, "bob"), update("7", 1, "carol")], LISTED),
+            ("listed, on the same version", &[update("5", 1, "bob"), update("5", 1, "carol")], LISTED),
             ("gone, deleted on one version or another", &[delete("5", "bob"), delete("7", "carol")], MISSED),
             ("gone, deleted or evicted", &[delete("5", "bob"), evict("carol")], MISSED),
         ];
@@ -481,6 +481,8 @@ mod tests {
             (&[update("5", 1, "alice"), update("5", 2, "bob")], LISTED),
             (&[update("5", 1, "alice"), scale("6", 2, "bob")], LISTED),
             (&[update("5", 1, "alice"), delete("5", "bob")], LISTED),
+            (&[update("5", 1, "alice"), update("7", 1, "bob")], LISTED),
+            (&[update("5", 2, "carol"), update("6", 1, "alice"), update("6", 1, "bob")], LISTED),
         ] {
             let verdict = resolve(records, transition, Some(1));
             assert_eq!((verdict.tier(), verdict.author()), (Tier::Relisted, None), "{records:?}");

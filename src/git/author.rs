@@ -1,6 +1,6 @@
 //! How the people who made changes are called in Git: by a mapping file, else by a name that is nobody else's.
 
-use super::message::plain;
+use super::message::{plain, user_name};
 use super::spec::Identity;
 use crate::attribution::{User, Verdict};
 use serde::Deserialize;
@@ -136,7 +136,7 @@ impl Authors {
             other => other,
         };
         Identity {
-            name: name.map_or_else(|| plain(readable(user).as_deref().unwrap_or(user)), plain),
+            name: name.map_or_else(|| user_name(readable(user).as_deref().unwrap_or(user)), plain),
             email: email.or(trusted).map_or_else(|| made_up(user), str::to_owned),
         }
     }
@@ -247,7 +247,8 @@ authors:
         assert_eq!(called(&authors, "alice"), "alice <alice@users.noreply.invalid>");
         let account = called(&authors, "system:serviceaccount:shop:deployer");
         assert!(account.starts_with("shop/deployer <shop-deployer-"), "{account}");
-        assert!(called(&authors, "\u{202e}").starts_with(" <unknown-"));
+        assert!(called(&authors, "\u{202e}").contains(" <unknown-"));
+        assert!(!called(&authors, "al\u{200b}ice").starts_with("alice <"));
     }
 
     #[test]
