@@ -28,8 +28,7 @@ pub async fn read(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let objects =
-        git.command(git_dir, "cat-file").flag("--batch").offline().input(ids.clone()).run().await?.success()?.stdout;
+    let objects = git.command(git_dir, "cat-file").flag("--batch").offline().input(ids.clone()).run();
     let diffs = git
         .command(git_dir, "diff-tree")
         .flag("--stdin")
@@ -39,10 +38,9 @@ pub async fn read(
         .flag("--no-renames")
         .offline()
         .input(ids)
-        .run()
-        .await?
-        .success()?
-        .stdout;
+        .run();
+    let (objects, diffs) = tokio::try_join!(objects, diffs)?;
+    let (objects, diffs) = (objects.success()?.stdout, diffs.success()?.stdout);
     let mut files = parse_diffs(&diffs).ok_or_else(|| GitError::unreadable("diff-tree", &diffs))?;
     let commits = parse_commits(&objects).ok_or_else(|| GitError::unreadable("cat-file", &objects))?;
     Ok(commits

@@ -68,15 +68,28 @@ impl Remote {
     }
 }
 
-/// Pushes `tip`, up to which the journal on `base` has `commits` commits.
-pub async fn push(
-    clone: BranchClone,
-    tip: Oid,
-    base: Option<Oid>,
-    commits: usize,
-    credentials: Credentials,
-) -> RemoteResult {
-    match clone.push(tip, base, &credentials).await {
+/// What is pushed, and onto what.
+#[derive(Clone, Copy, Debug)]
+pub struct Push {
+    /// The commit that the branch is to stand at.
+    pub tip: Oid,
+    /// How many commits the journal has up to there.
+    pub commits: usize,
+    /// Where the branch stands as far as we know.
+    pub base: Option<Oid>,
+    /// Whether that was seen just now: else the remote is asked again.
+    pub is_base_fresh: bool,
+}
+
+/// Pushes the journal.
+pub async fn push(clone: BranchClone, push: Push, credentials: Credentials) -> RemoteResult {
+    let Push { tip, commits, base, is_base_fresh } = push;
+    let outcome = if is_base_fresh {
+        clone.push_unseen(tip, &credentials).await
+    } else {
+        clone.push(tip, base, &credentials).await
+    };
+    match outcome {
         PushOutcome::Pushed => RemoteResult::Pushed { tip, commits },
         PushOutcome::Stale(said) => RemoteResult::Stale(said),
         PushOutcome::TooShallow => RemoteResult::TooShallow,

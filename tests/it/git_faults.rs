@@ -15,7 +15,7 @@ use gitops_reverser::resource::{BaseFolder, BranchKey, NamespacedName, layout};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ERIN: &str = "Erin <erin@example.com>";
 /// Short enough for a test that waits for it, long enough for a busy machine.
@@ -304,12 +304,14 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
     let (repo, told) = (flow.repo.clone(), Arc::clone(&stop));
     let writer = std::thread::spawn(move || {
         let mut written = BTreeMap::new();
+        let mut next = Instant::now();
         while !told.load(Ordering::Relaxed) {
             let path = format!("theirs/{}", written.len());
             repo.commit_file("main", &path, "theirs\n", ERIN);
             written.insert(path, "theirs\n".to_owned());
+            next += Duration::from_secs(1);
             // Not to wait for anything: this is how fast the writer is.
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         written
     });
@@ -320,6 +322,14 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
             flow.write(&format!("object-{number}"), &round.to_string());
         }
     }
+    // The writer goes on for as long as anything of ours is not there.
+    eventually(SOON, "all changes on the remote", async || {
+        let ours = flow.repo.log("main").iter().filter(|commit| commit.author_name != "Erin").count();
+        anyhow::ensure!(ours == 501, "{ours} of 501 are there");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
     stop.store(true, Ordering::Relaxed);
     flow.foreign.extend(writer.join().unwrap());
     assert!(flow.foreign.len() > 5, "too few to be in the way: {}", flow.foreign.len());

@@ -1,10 +1,11 @@
-//! The operator, or one of the git processes that it runs, is killed without a word, again and again, while changes flow.
-//! Afterwards the branch is what the cluster is, what was in the journal is there, and nothing twice.
+//! The operator and, in turn, one of the git processes that it runs is killed without a word, again and again, while
+//! changes flow. Afterwards the branch is what the cluster is, what was in the journal is there, and nothing twice.
 //!
 //! `KILL9_POINTS` (6) says how often, `KILL9_SEED` (random, printed) makes a run like another. `scripts/kill9` is the long
 //! form.
 
 use crate::support::control_plane::ControlPlane;
+use crate::support::git_processes::{GitProcess, GitProcesses};
 use crate::support::operator::{Mirror, Operator, install_definitions};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::{CommitInfo, git_command};
@@ -21,8 +22,17 @@ use std::time::{Duration, Instant};
 /// Changes between two kills.
 const CHANGES: usize = 2;
 const OBJECTS: usize = 12;
+/// How many commits a clone begins with.
+const DEPTH: usize = 50;
 /// A busy machine may take long to start the operator.
 const PATIENT: Duration = Duration::from_secs(90);
+
+/// How long one cause is given to make git do what is waited for.
+const CAUSED: Duration = Duration::from_secs(20);
+/// The git commands that are killed, in turn, and how many milliseconds after they began at most. Most take longer than
+/// that on a machine that is not idle.
+const COMMANDS: [(&str, u64); 6] =
+    [("push", 250), ("fast-import", 20), ("fetch", 100), ("update-ref", 1), ("clone", 100), ("ls-remote", 40)];
 
 /// One change, as the trailers of its commit name it: uid, resourceVersion, operation.
 type Named = (String, String, String);
@@ -39,10 +49,15 @@ struct Run {
     /// What was seen in the journal.
     journal: BTreeSet<Named>,
     killed: BTreeMap<String, usize>,
+    /// With which depth the operator was started.
+    depth: usize,
+    /// Commits of somebody else.
+    foreign: usize,
+    changes: usize,
 }
 
-fn start(cluster: &ControlPlane, work_dir: &ScratchDir) -> Operator {
-    Operator::start_again(cluster, work_dir, &[], &[]).unwrap()
+fn start(cluster: &ControlPlane, work_dir: &ScratchDir, depth: usize) -> Operator {
+    Operator::start_again(cluster, work_dir, &[&format!("--clone-depth={depth}")], &[]).unwrap()
 }
 
 impl Run {
@@ -50,17 +65,19 @@ impl Run {
         let cluster = ControlPlane::start().await.unwrap();
         let work_dir = ScratchDir::new().unwrap();
         install_definitions(&cluster).await.unwrap();
-        let operator = start(&cluster, &work_dir);
+        let operator = start(&cluster, &work_dir, DEPTH);
         let mirror = Mirror::start(&cluster, "kill9", &["configmaps"]).await.unwrap();
         let random = Rng::with_seed(seed);
-        let (objects, journal, killed) = <_>::default();
-        Self { cluster, mirror, work_dir, operator, random, objects, value: 0, journal, killed }
+        let (objects, value, journal, killed, foreign, changes) = <_>::default();
+        let depth = DEPTH;
+        Self { cluster, mirror, work_dir, operator, random, objects, value, journal, killed, depth, foreign, changes }
     }
 
     async fn change_some(&mut self) {
         let user = ["alice", "bob", "carol"][self.random.usize(..3)];
         let api: Api<ConfigMap> = Api::namespaced(self.cluster.client_as(user).await.unwrap(), &self.mirror.namespace);
         for _ in 0..CHANGES {
+            self.changes += 1;
             let name = format!("object-{}", self.random.usize(..OBJECTS));
             if self.objects.contains_key(&name) && self.random.usize(..5) == 0 {
                 api.delete(&name, &DeleteParams::default()).await.unwrap();
@@ -100,35 +117,64 @@ impl Run {
         self.operator.kill();
         *self.killed.entry("operator".to_owned()).or_default() += 1;
         self.read_journal();
-        self.operator = start(&self.cluster, &self.work_dir);
+        self.restart();
     }
 
-    /// Kills one of the git processes below the operator, as soon as there is one.
-    async fn kill_a_git(&mut self) {
-        self.change_some().await;
-        let wait = self.random.u64(..200);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        let pid = self.operator.pid();
+    /// Kills git at what it does with this turn's command.
+    async fn kill_a_git(&mut self, turn: usize) {
+        let (name, at_most) = COMMANDS[turn % COMMANDS.len()];
         let deadline = Instant::now() + PATIENT;
-        let mut next_change = Instant::now() + Duration::from_secs(2);
-        let (git, name) = loop {
-            let running = below(pid);
-            if let Some(found) = self.random.choice(running) {
-                break found;
-            }
-            assert!(Instant::now() < deadline, "no git runs: {}", self.operator.log());
-            if Instant::now() > next_change {
-                self.change_some().await;
-                next_change = Instant::now() + Duration::from_secs(2);
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        };
-        let pid = rustix::process::Pid::from_raw(i32::try_from(git).unwrap()).unwrap();
-        // It may have ended meanwhile.
-        if rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok() {
-            *self.killed.entry(name).or_default() += 1;
+        while !self.caught(name, at_most).await {
+            assert!(Instant::now() < deadline, "no git {name} could be killed: {}", self.operator.log());
         }
         self.read_journal();
+    }
+
+    /// Gives the operator a cause for the command; whether a process was killed that was at it.
+    async fn caught(&mut self, name: &str, at_most: u64) -> bool {
+        if name == "clone" {
+            self.restart_with_another_depth();
+        }
+        let mut running = GitProcesses::below(self.operator.pid());
+        if name == "fetch" {
+            self.somebody_else_writes();
+        }
+        self.change_some().await;
+        let Some(git) = running.next(name, Instant::now() + CAUSED).await else { return false };
+        if self.random.usize(..3) > 0 {
+            self.some_time(at_most).await;
+        }
+        self.kill_one_of(git).await
+    }
+
+    /// Kills the command, or what it has started to do the work: a transport, a packer.
+    async fn kill_one_of(&mut self, git: GitProcess) -> bool {
+        let child = if self.random.bool() { self.random.choice(git.children()) } else { None };
+        let name = child.as_ref().map_or_else(|| git.name.clone(), |child| format!("{}: {}", git.name, child.name));
+        let is_killed = child.unwrap_or(git).kill().await;
+        if is_killed {
+            *self.killed.entry(name).or_default() += 1;
+        }
+        is_killed
+    }
+
+    /// A clone that was made with another depth is made anew, and its journal put onto it.
+    fn restart_with_another_depth(&mut self) {
+        self.operator.kill();
+        *self.killed.entry("operator, before a clone".to_owned()).or_default() += 1;
+        self.read_journal();
+        self.depth = if self.depth == DEPTH { DEPTH + 1 } else { DEPTH };
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.operator = start(&self.cluster, &self.work_dir, self.depth);
+    }
+
+    fn somebody_else_writes(&mut self) {
+        self.foreign += 1;
+        let path = format!("theirs/{}", self.foreign);
+        self.mirror.repo.commit_file("main", &path, "theirs\n", "Erin <erin@example.com>");
     }
 
     /// Notes what has reached the journal.
@@ -193,7 +239,7 @@ impl Run {
         let by_user = log.iter().filter(|commit| commit.subject.contains(" by user/")).count();
         println!(
             "{} changes, {} commits of which {by_user} are single changes; {} were seen in the journal; killed: {:?}",
-            self.value,
+            self.changes,
             log.len(),
             self.journal.len(),
             self.killed
@@ -228,55 +274,28 @@ fn named(message: &str) -> Option<Named> {
 
 fn clones(work_dir: &Path) -> Vec<PathBuf> {
     let found = std::fs::read_dir(work_dir.join("clones/repos"));
-    found.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-}
-
-/// The processes below `ancestor`, and what they are: `push`, `remote-http`, `pack-objects`, ...
-fn below(ancestor: u32) -> Vec<(u32, String)> {
-    let mut processes = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // One may end while we look.
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some(parent) = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        processes.push((pid, parent));
-    }
-    let mut found = vec![ancestor];
-    let mut at = 0;
-    while at < found.len() {
-        let parent = found[at];
-        found.extend(processes.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        at += 1;
-    }
-    let name = |pid: u32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        let mut arguments = line.split('\0');
-        let program = Path::new(arguments.next()?).file_name()?.to_str()?.to_owned();
-        Some((pid, if program == "git" { arguments.next()?.to_owned() } else { program }))
-    };
-    // The watcher beside the operator is a shell. An operator that cannot ask git for its version does not start at all.
-    let is_git = |name: &str| !["", "sh", "version"].contains(&name);
-    found.into_iter().skip(1).filter_map(name).filter(|(_, name)| is_git(name)).collect()
+    let paths = found.into_iter().flatten().flatten().map(|entry| entry.path());
+    // Beside the clone lie one that is being made, and those that were replaced.
+    let beside = |path: &PathBuf| [".new", ".old", ".damaged"].iter().any(|end| path.to_string_lossy().ends_with(end));
+    paths.filter(|path| !beside(path)).collect()
 }
 
 #[tokio::test]
 async fn a_kill_at_any_time_loses_and_doubles_nothing() {
     let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let points = variable("KILL9_POINTS").unwrap_or(6);
+    let points = usize::try_from(variable("KILL9_POINTS").unwrap_or(6)).unwrap();
     let seed = variable("KILL9_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("KILL9_POINTS={points} KILL9_SEED={seed}");
     let mut run = Run::new(seed).await;
+    // A short run has not all of the commands, and so not always the same.
+    let first = run.random.usize(..COMMANDS.len());
     for point in 0..points {
         if point % 5 == 4 {
-            run.mirror.repo.commit_file("main", &format!("theirs/{point}"), "theirs\n", "Erin <erin@example.com>");
+            run.somebody_else_writes();
         }
         match point % 2 {
             0 => run.kill_the_operator().await,
-            _ => run.kill_a_git().await,
+            _ => run.kill_a_git(first + point / 2).await,
         }
     }
     run.change_some().await;

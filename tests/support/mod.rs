@@ -10,6 +10,7 @@ pub(crate) mod denier;
 pub(crate) mod engine;
 pub(crate) mod evidence;
 pub(crate) mod git_cgi;
+pub(crate) mod git_processes;
 pub(crate) mod git_recorder;
 pub(crate) mod git_server;
 pub(crate) mod github;

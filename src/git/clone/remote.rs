@@ -114,6 +114,12 @@ impl BranchClone {
             Ok(_) => {}
             Err(error) => return PushOutcome::Unknown(error),
         }
+        self.push_unseen(tip, credentials).await
+    }
+
+    /// The same where the remote was seen to stand at what `tip` follows on just now, and another look would only give
+    /// others the time to move it.
+    pub async fn push_unseen(&self, tip: Oid, credentials: &Credentials) -> PushOutcome {
         match self.try_push(tip, credentials, None).await {
             // What is sent is told by its difference from older versions of the files, which this clone may lack; over
             // HTTP git knows no other way to forgo that.

@@ -12,8 +12,9 @@ use std::time::Instant;
 impl Worker {
     /// Puts the journal onto what the remote has now.
     pub(super) async fn integrate(&mut self, remote: RemoteTip) {
+        let seen = Instant::now();
         self.must_fetch = false;
-        self.schedule.looked(Instant::now());
+        self.schedule.looked(seen);
         let stale = self.stale.take();
         if remote.tip == self.base {
             return match stale {
@@ -26,7 +27,7 @@ impl Worker {
             };
         }
         self.seal().await;
-        match self.follow(remote).await {
+        match self.follow(remote, seen).await {
             Ok(()) => self.available(),
             Err(error) => {
                 self.must_fetch = true;
@@ -36,7 +37,7 @@ impl Worker {
         }
     }
 
-    async fn follow(&mut self, remote: RemoteTip) -> Result<(), GitError> {
+    async fn follow(&mut self, remote: RemoteTip, seen: Instant) -> Result<(), GitError> {
         let keeps_base = match (self.base, remote.tip) {
             (Some(base), Some(tip)) => self.clone.contains(tip, base).await?,
             (base, _) => base.is_none(),
@@ -55,6 +56,10 @@ impl Worker {
         tracing::info!(branch = %self.spec.key, onto, commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (tip, remote.tip);
         self.schedule.replayed(commits, Instant::now());
+        // Before anything else, so that the remote has not moved again. A journal that was refused may be replaced first.
+        if self.refused_at.is_none() {
+            self.use_remote_if_due(Some(seen));
+        }
         self.note_foreign(foreign);
         self.reload().await;
         if !keeps_base {

@@ -21,7 +21,7 @@ use super::clone::{BranchClone, Opened, Opening};
 use super::mailbox::Mailbox;
 use super::message::Installation;
 use super::places::Places;
-use super::remote::{self, Remote};
+use super::remote::{self, Push, Remote};
 use super::schedule::{self, PushSchedule};
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
@@ -44,6 +44,8 @@ const PROOF: Duration = Duration::from_secs(60 * 60);
 const LASTING: Duration = Duration::from_secs(3600);
 /// After so many repairs in vain the clone is opened again, as at a start.
 const REPAIRS: u32 = 4;
+/// How long after the remote was seen a journal that was put onto it may be pushed without another look.
+const FRESH: Duration = Duration::from_secs(5);
 /// How many messages are taken in before deadlines are looked at again.
 const AT_ONCE: usize = 256;
 
@@ -293,7 +295,7 @@ impl Worker {
         }
         self.replace_refused().await;
         // A long batch must not put off a push that is due, nor the other way round.
-        self.use_remote_if_due();
+        self.use_remote_if_due(None);
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
         if is_due(self.first_look) {
             self.first_look = None;
@@ -308,7 +310,7 @@ impl Worker {
         self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal_due().await;
-            self.use_remote_if_due();
+            self.use_remote_if_due(None);
         }
     }
 
@@ -326,7 +328,8 @@ impl Worker {
         self.leaving.is_none() && !self.schedule.is_retrying()
     }
 
-    fn use_remote_if_due(&mut self) {
+    /// `seen` is when the remote was seen to stand at what the journal follows on, if nothing was done since but that.
+    fn use_remote_if_due(&mut self, seen: Option<Instant>) {
         let now = Instant::now();
         if !self.remote.is_idle() || self.remote_due(now).is_none_or(|due| due > now) {
             return;
@@ -337,7 +340,9 @@ impl Worker {
         match self.tip {
             Some(tip) if is_push_due && !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
-                self.remote.start(remote::push(clone, tip, self.base, self.schedule.queued(), credentials));
+                let is_base_fresh = seen.is_some_and(|seen| seen.elapsed() < FRESH);
+                let push = Push { tip, commits: self.schedule.queued(), base: self.base, is_base_fresh };
+                self.remote.start(remote::push(clone, push, credentials));
             }
             _ if is_proof_due => self.remote.start(remote::probe(clone, credentials)),
             _ => self.remote.start(remote::fetch(clone, self.base, credentials)),
