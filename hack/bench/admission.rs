@@ -3,10 +3,9 @@
 use crate::observe::{memory, processor_time};
 use crate::report::{Measurement, Target, Unit};
 use crate::support::control_plane::ControlPlane;
-use crate::support::operator::Operator;
+use crate::support::operator::{Operator, SOON};
+use crate::support::poll::eventually;
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -18,10 +17,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 /// Requests a second.
@@ -35,11 +33,7 @@ const OBJECT: usize = 4_000;
 
 /// Latency and processor time of one request, and memory with a full index.
 pub(crate) async fn measure(cluster: &ControlPlane, operator: &Operator, runs: usize) -> Result<Vec<Measurement>> {
-    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client().await?);
-    let configuration = configurations.get("gitops-reverser").await?;
-    let client = configuration.webhooks.into_iter().flatten().next().context("nothing is registered")?.client_config;
-    let url: Uri = client.url.context("the webhook has no URL")?.parse()?;
-    let authority = BASE64_STANDARD.decode(serde_json::to_value(client.ca_bundle)?.as_str().unwrap_or_default())?;
+    let (url, authority) = registered(cluster).await?;
     let empty = memory(operator.pid())?;
     let (mut median, mut p99, mut processor) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
@@ -57,6 +51,8 @@ pub(crate) async fn measure(cluster: &ControlPlane, operator: &Operator, runs: u
         );
     }
     let full = memory(operator.pid())? - empty;
+    let records = operator.metric("gitopsreverser_kv_entries").await?;
+    ensure!(records >= f64::from(REQUESTS), "{records} records of {REQUESTS} requests: the index is not full");
     let what = |what: &str| format!("admission, {RATE}/s of 4 KB objects: {what}");
     Ok(vec![
         Measurement::new(what("p50 of a run"), Unit::Microseconds, median, None),
@@ -64,6 +60,18 @@ pub(crate) async fn measure(cluster: &ControlPlane, operator: &Operator, runs: u
         Measurement::new(what("CPU each"), Unit::Microseconds, processor, None),
         Measurement::new("memory, more with a full index than before", Unit::Mebibytes, vec![full], None),
     ])
+}
+
+/// Where the API server calls, and the authority that it trusts there, once something is mirrored.
+async fn registered(cluster: &ControlPlane) -> Result<(Uri, Vec<u8>)> {
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client().await?);
+    let entry = eventually(SOON, "the registration", async || {
+        let found = configurations.get_opt("gitops-reverser").await?;
+        Ok(found.and_then(|found| found.webhooks).into_iter().flatten().next())
+    });
+    let client = entry.await?.client_config;
+    let url = client.url.context("the webhook has no URL")?.parse()?;
+    Ok((url, client.ca_bundle.context("the webhook has no authority")?.0))
 }
 
 type Connection = SendRequest<Full<Bytes>>;
@@ -91,7 +99,8 @@ async fn send_all(connections: &[Connection], url: &Uri, run: usize) -> Result<V
     for number in 0..REQUESTS {
         let at = start + Duration::from_secs(1) * number / RATE;
         let body = review(run, number).to_string();
-        tokio::time::sleep_until(at).await;
+        // A timer of the runtime is up to a millisecond late, which would count.
+        tokio::task::block_in_place(|| std::thread::sleep(at.saturating_duration_since(Instant::now())));
         let (mut sender, url) = (connections[number as usize % connections.len()].clone(), url.clone());
         under_way.spawn(async move {
             let request = Request::post(url).header("content-type", "application/json").body(Full::from(body))?;
