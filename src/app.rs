@@ -37,6 +37,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+/// The root task that commits and pushes.
+const GIT: &str = "git";
 /// How long leaving may take before it is cut short; the workers' own deadline is shorter.
 const LEAVE: Duration = Duration::from_secs(30);
 /// How many events may wait to be published.
@@ -138,6 +140,8 @@ impl Signals {
     }
 }
 
+/// Root tasks, with their names.
+type Running = JoinSet<(&'static str, anyhow::Result<()>)>;
 type Ended = Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>;
 
 fn describe_end(ended: Option<Ended>) -> anyhow::Error {
@@ -151,7 +155,7 @@ fn describe_end(ended: Option<Ended>) -> anyhow::Error {
 
 /// The running parts.
 struct Operator {
-    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    tasks: Running,
     /// What stops first when leaving: nothing that they would still do is wanted.
     producers: Vec<AbortHandle>,
     pool: Arc<Pool>,
@@ -184,7 +188,7 @@ impl Operator {
         let pool = Arc::new(pool);
         let authors = name_authors(&mut tasks, &arguments)?;
         let settings = worker_settings(&arguments, git, places, installation, (authors, &metrics));
-        tasks.spawn("git", pool::run(Arc::new(settings), starts));
+        tasks.spawn(GIT, pool::run(Arc::new(settings), starts));
 
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
@@ -227,28 +231,33 @@ impl Operator {
     async fn leave(mut self) -> anyhow::Result<()> {
         self.producers.iter().for_each(AbortHandle::abort);
         self.pool.close();
-        let mut result = Ok(());
-        let mut stop_webhook = Some(self.stop_webhook);
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok(("git", ended)) => {
-                    result = ended;
-                    // Whoever waits to hear that it is over is gone only when everything is.
-                    stop_webhook.take().map(|stop| stop.send(()));
-                }
-                // One stopped part makes others end; only what is not pushed would be a loss.
-                Ok((name, ended)) => tracing::debug!(name, ?ended, "Ended"),
-                Err(error) if error.is_cancelled() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let pushed = ended(&mut self.tasks, GIT).await?;
+        // Whoever waits to hear that it is over is gone only when everything is.
+        if self.stop_webhook.send(()).is_ok() {
+            // What it could still say is of no use to anybody.
+            drop(ended(&mut self.tasks, admission::WEBHOOK).await?);
         }
-        result
+        self.tasks.shutdown().await;
+        pushed
     }
+}
+
+/// Waits until the task `name` has ended, and returns what it ended with. One stopped part makes others end too.
+async fn ended(tasks: &mut Running, name: &str) -> anyhow::Result<anyhow::Result<()>> {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok((ended, result)) if ended == name => return Ok(result),
+            Ok((ended, result)) => tracing::debug!(name = ended, ?result, "Ended"),
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Root tasks under their names.
 #[derive(Default)]
-struct Tasks(JoinSet<(&'static str, anyhow::Result<()>)>);
+struct Tasks(Running);
 
 impl Tasks {
     fn spawn<E>(
@@ -335,6 +344,7 @@ fn worker_settings(
             depth: arguments.clone_depth,
             filter: arguments.clone_filter,
             ttl: arguments.clone_ttl,
+            least_free_percent: arguments.min_free_disk_percent,
             ..ClonePolicy::default()
         },
         batch: BatchLimits {

@@ -166,6 +166,11 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_CLONE_TTL", default_value = "168h", value_parser = crate::api::duration::parse)]
     pub clone_ttl: std::time::Duration,
 
+    /// While less of the disk below the work directory is free than this share, in percent, and less than 5 GiB, nothing
+    /// is committed; 0: as long as there is any.
+    #[arg(long, env = "GITOPS_REVERSER_MIN_FREE_DISK_PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=90))]
+    pub min_free_disk_percent: u8,
+
     /// How many git processes may run at once. A quarter of them is kept for work on the local disk.
     #[arg(long, env = "GITOPS_REVERSER_WORKERS_MAX_GLOBAL", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub workers_max_global: u32,

@@ -13,6 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 /// The port of the webhook's Service.
 const SERVICE_PORT: u16 = 443;
+/// The root task that answers admission.
+pub(super) const WEBHOOK: &str = "the webhook";
 /// What keeps the certificate current.
 const CERTIFICATE: &str = "the webhook's certificate";
 
@@ -63,7 +65,7 @@ pub(super) async fn serve(
     let stopped = async {
         stopped.await.ok();
     };
-    tasks.spawn("the webhook", endless(webhook::serve(listener, tls, desk, webhook::Limits::default(), stopped)));
+    tasks.spawn(WEBHOOK, endless(webhook::serve(listener, tls, desk, webhook::Limits::default(), stopped)));
     let authority = keep_current(tasks, mounted, (certificate, names), live);
     let registration = Registration {
         configuration: arguments.webhook_configuration.clone(),

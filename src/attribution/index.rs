@@ -300,8 +300,13 @@ impl State {
             }
             keep
         });
-        if object.records.is_empty() && object.lost.is_none() {
-            self.objects.remove(uid);
+        // What was lost on versions that the object has left is no rival any more.
+        object.lost.take_if(|lost| lost.up_to.as_deref().is_some_and(|up_to| !keeps(Some(up_to))));
+        if object.records.is_empty() {
+            match object.lost {
+                Some(_) => self.bereft.push_back(Arc::from(uid)),
+                None => drop(self.objects.remove(uid)),
+            }
         }
         self.records -= dropped;
         self.bytes -= bytes;
@@ -456,5 +461,19 @@ mod tests {
         }
         let state = index.lock();
         assert!(state.objects.len() <= 20 && state.bereft.len() <= 10, "{} objects", state.objects.len());
+    }
+
+    #[test]
+    fn what_was_lost_before_a_version_that_was_seen_is_forgotten() {
+        let (index, mut now) = (Index::new(Limits { records: 10, ..Limits::default() }), Instant::now());
+        for round in 0..100 {
+            let uid = format!("uid-{round}");
+            index.insert(mk_delete(&uid, "1", "alice"), now);
+            index.insert(mk_delete(&uid, "2", "bob"), now + Duration::from_secs(59));
+            now += Duration::from_secs(60);
+            assert_eq!(author_of_delete(&index, &uid, "2", now), Some("bob".into()));
+        }
+        let state = index.lock();
+        assert!(state.objects.len() <= 10, "{} objects", state.objects.len());
     }
 }

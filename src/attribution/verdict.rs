@@ -1,6 +1,7 @@
 //! How firmly the author of a change is known.
 
 use super::record::{Record, User};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The largest number of users that a verdict without an author names.
@@ -95,6 +96,16 @@ impl Verdict {
     /// its author.
     pub(super) fn merged<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Self {
         Self { tier: Tier::Relisted, author: None, candidates: users(records) }
+    }
+
+    /// The same of a change that shows earlier versions as well, which `others` have made as far as that is known: nobody
+    /// is its only author.
+    #[must_use]
+    pub fn merged_with(self, mut others: BTreeSet<String>) -> Self {
+        others.extend(self.candidates);
+        others.extend(self.author.map(|author| author.user.name));
+        let tier = if others.is_empty() || self.tier == Tier::Ambiguous { self.tier } else { Tier::Relisted };
+        Self { tier, author: None, candidates: others.into_iter().take(MAX_CANDIDATES).collect() }
     }
 
     /// How firmly the author is known.

@@ -6,6 +6,7 @@ use super::draft::{Draft, Edit};
 use crate::change::SeedScope;
 use crate::resource::{NamespacedName, Operation};
 use crate::rules::template::{MessageTemplate, MessageTemplates, Placeholder};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -86,7 +87,7 @@ pub fn is_reconcile(message: &str) -> bool {
 
 /// The trailers of changes: first whose they are, then each with its own, which begin with the operation.
 fn changes(lines: &mut String, edits: &[Edit]) {
-    let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| plain(&author.user.name));
+    let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| user_name(&author.user.name));
     trailer(lines, "User", &user.unwrap_or_default());
     trailer(lines, "Users", &candidates(edits));
     for edit in edits {
@@ -112,7 +113,7 @@ struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     fn of(target: &'a NamespacedName, edits: &'a [Edit]) -> Self {
-        let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| plain(&author.user.name));
+        let user = edits.first().and_then(|edit| edit.verdict.author()).map(|author| user_name(&author.user.name));
         let mut namespaces = edits.iter().map(|edit| edit.id.name.namespace.as_deref());
         let first = namespaces.next().flatten();
         let namespace = first.filter(|first| namespaces.all(|other| other == Some(*first))).map(plain);
@@ -245,6 +246,20 @@ pub fn plain(text: &str) -> String {
     one_line(text, LONGEST_VALUE)
 }
 
+/// The name of a user, as [`plain`] text. One that does not survive as it is gets the beginning of its hash: no other
+/// user is called the same.
+#[must_use]
+pub fn user_name(user: &str) -> String {
+    let name = plain(user);
+    if name == user && !name.ends_with(')') {
+        return name;
+    }
+    let digest = Sha256::digest(user.as_bytes());
+    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let name: String = name.chars().take(LONGEST_VALUE - 12).collect();
+    format!("{name} ({hash})").trim_start().to_owned()
+}
+
 fn one_line(text: &str, longest: usize) -> String {
     let one_line = text
         .chars()
@@ -278,7 +293,7 @@ const fn is_invisible(c: char) -> bool {
 
 /// The users of whom one did it, as far as a line has room for whole names.
 fn candidates(edits: &[Edit]) -> String {
-    let names = edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(&user.replace(',', " ")));
+    let names = edits.iter().flat_map(|edit| &edit.candidates).map(|user| user_name(&user.replace(',', " ")));
     let names: BTreeSet<String> = names.filter(|name| !name.is_empty()).collect();
     let mut line = String::new();
     for name in names {

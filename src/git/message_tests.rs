@@ -194,3 +194,24 @@ fn of_many_candidates_only_whole_names_are_named() {
     assert_eq!(*last, "...");
     assert!(names.len() > 20 && names.iter().all(|name| name.len() == 39), "{users}");
 }
+
+#[test]
+fn users_whose_names_look_the_same_are_told_apart() {
+    let long = "x".repeat(300);
+    for pair in [["alice", "al\u{200b}ice"], ["alice", "alice\u{202e}"], ["alice", " alice"], [&long, &long[1..]]] {
+        for template in [None, Some("{user}")] {
+            let told = pair.map(|user| {
+                let one = draft(vec![web(&[user])]);
+                template.map_or_else(|| usual(&one), |template| templated(template, Purpose::Change, &one))
+            });
+            let subjects = told.each_ref().map(|told| told.lines().next().unwrap());
+            assert_ne!(subjects[0], subjects[1], "{pair:?}");
+            let trailers = told
+                .each_ref()
+                .map(|told| told.lines().find(|line| line.starts_with("X-ConfigButler-User: ")).unwrap());
+            assert_ne!(trailers[0], trailers[1], "{pair:?}");
+        }
+        let told = pair.map(|user| usual(&draft(vec![web(&[user, "bob"])])));
+        assert_ne!(told[0], told[1], "{pair:?}");
+    }
+}

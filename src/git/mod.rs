@@ -20,6 +20,7 @@ pub mod foreign;
 pub mod journal;
 pub mod mailbox;
 pub mod message;
+pub mod missed;
 pub mod places;
 pub mod pool;
 pub mod push;

@@ -9,6 +9,7 @@ use super::draft::{Draft, Edit};
 use super::foreign::ForeignEdits;
 use super::mailbox::Message;
 use super::message::Installation;
+use super::missed::Missed;
 use super::spec::{Identity, TargetSpec};
 use super::tree::TreeIndex;
 use super::window::Windows;
@@ -46,6 +47,7 @@ pub struct Stage {
     /// Targets for which nothing is taken.
     refused: BTreeSet<NamespacedName>,
     foreign: ForeignEdits,
+    missed: Missed,
     /// What could not be written since something stood in the way.
     blocked: BTreeSet<RepoPath>,
     /// The types that each target's lists were of.
@@ -123,6 +125,7 @@ impl Stage {
             dropped: Vec::new(),
             refused: BTreeSet::new(),
             foreign: ForeignEdits::default(),
+            missed: Missed::default(),
             blocked: BTreeSet::new(),
             kinds: HashSet::new(),
         }
@@ -159,6 +162,8 @@ impl Stage {
     /// changed.
     pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, TargetSpec>, committer: Identity) {
         self.seeds.retain(|scope, _| targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder));
+        let is_in_folder = |path: &RepoPath| targets.values().any(|target| target.folder.contains(path));
+        self.missed.retain(|target| targets.contains_key(target), is_in_folder);
         self.targets = targets;
         self.committer = committer;
     }
@@ -230,6 +235,7 @@ impl Stage {
 
     /// Drops everything that is not committed yet.
     pub fn forget(&mut self) {
+        self.miss_everything();
         self.batch.take();
         self.windows = Windows::default();
         self.seeds.clear();
@@ -317,6 +323,7 @@ impl Stage {
 
     /// Drops what is about to be written; somebody must ask for it again.
     pub fn drop_batch(&mut self) {
+        self.miss_everything();
         self.batch.take();
         self.seeds.clear();
         self.seed_doubts.clear();
@@ -324,9 +331,14 @@ impl Stage {
         self.blob_bytes = 0;
     }
 
+    fn miss_everything(&mut self) {
+        self.targets.keys().for_each(|target| self.missed.target(target));
+    }
+
     /// Drops what is about to be written for `target`, and takes nothing more for it.
     pub fn refuse(&mut self, target: &NamespacedName) {
         self.refused.insert(target.clone());
+        self.missed.target(target);
         self.windows.forget(target);
         self.batch.retain(|draft| draft.target() != target);
         self.seeds.retain(|scope, _| scope.target != *target);
@@ -378,17 +390,31 @@ impl Stage {
             Content::Upsert(manifest) => Some(manifest),
             Content::Delete => None,
             Content::Dropped => {
+                self.missed.version(&change.path, &change.verdict);
                 self.dropped.push((change.target, change.id));
                 return;
             }
         };
         let (before, after) = (self.index.get(&change.path), content.as_ref().map(|manifest| self.oid(manifest)));
-        if before == after || (content.is_some() && self.is_blocked(&change.path)) {
+        if before == after {
+            self.missed.settled(&change.path);
+            return;
+        }
+        if content.is_some() && self.is_blocked(&change.path) {
+            self.missed.version(&change.path, &change.verdict);
             return;
         }
         let doubt = self.index.doubtful(&change.path).filter(|_| content.is_some());
-        let candidates = change.verdict.candidates().iter().cloned().collect();
         let Change { target, id, path, operations, version, verdict, .. } = change;
+        // Whoever removes a file is its end, whatever it was to become.
+        let verdict = match &content {
+            Some(_) => self.missed.judge(verdict, &path, &target, &id),
+            None => {
+                self.missed.settled(&path);
+                verdict
+            }
+        };
+        let candidates = verdict.candidates().iter().cloned().collect();
         let seconds = now.seconds;
         let edit = Edit { path, content, before, after, doubt, id, version, verdict, candidates, seconds };
         if !operations.contains(edit.operation()) {
@@ -407,6 +433,7 @@ impl Stage {
         seed.seen.insert(path.clone());
         let (oid, present) = (self.oid(&manifest), self.index.get(&path));
         if present == Some(oid) {
+            self.missed.settled(&path);
             // Whoever wrote it: these are the bytes that we would write.
             self.index.insert(path, oid);
             return;
@@ -426,6 +453,7 @@ impl Stage {
 
     fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: bool) -> Option<Sweep> {
         let seed = self.seeds.remove(&scope)?;
+        self.missed.listed(&scope);
         let folder = layout::folder_of(&scope.folder, &scope.kind, scope.namespace.as_deref());
         let orphans = self.index.below(&folder).filter(|(path, _)| sweep && !seed.seen.contains(*path));
         let candidates = orphans
@@ -446,6 +474,8 @@ impl Stage {
         let held = self.foreign.hold(&folder, differing, now.instant);
         writes.retain(|(path, _)| !held.contains(path));
         orphans.retain(|path| !held.contains(path));
+        writes.iter().for_each(|(path, _)| self.missed.settled(path));
+        held.into_iter().for_each(|path| self.missed.file(path));
         let files: Vec<FileChange> = writes
             .into_iter()
             .map(|(path, oid)| FileChange::Point(path, oid))

@@ -295,3 +295,78 @@ fn a_list_does_not_overtake_a_window() {
     stage.close_all(now().instant);
     assert_eq!(subjects(&mut stage), ["[CREATE] ConfigMap/c in ns/shop by user/bob"]);
 }
+
+/// Authors of the commits, and who else had a part in them.
+fn parts(stage: &mut Stage) -> Vec<(String, Option<String>)> {
+    let commits = stage.take_commits(NOW);
+    let users = |message: &str| {
+        let line = message.lines().find_map(|line| line.strip_prefix("X-ConfigButler-Users: "));
+        line.map(str::to_owned)
+    };
+    let name = |author: &str| author.split(" <").next().unwrap().to_owned();
+    commits.iter().map(|commit| (name(commit.author.as_str()), users(&commit.message))).collect()
+}
+
+fn part(author: &str, users: &str) -> (String, Option<String>) {
+    (author.to_owned(), (!users.is_empty()).then(|| users.to_owned()))
+}
+
+#[test]
+fn whoever_changes_what_lost_its_last_content_is_not_its_only_author() {
+    let upsert = |text| mk_change("a", Content::Upsert(manifest(text)));
+    let mut stage = mk_stage(&[("a", "1")]);
+    take(&mut stage, by("alice", mk_change("a", Content::Dropped)));
+    take(&mut stage, by("bob", upsert("3")));
+    take(&mut stage, by("carol", upsert("4")));
+    assert_eq!(parts(&mut stage), [part("Committer", "alice, bob"), part("carol", "")]);
+    // Who asks for it again gets it without an author.
+    take(&mut stage, by("alice", mk_change("a", Content::Dropped)));
+    take(&mut stage, upsert("5"));
+    assert_eq!(parts(&mut stage), [part("Committer", "alice")]);
+    // An end is an end, whatever came before.
+    take(&mut stage, by("alice", mk_change("a", Content::Dropped)));
+    take(&mut stage, by("bob", mk_change("a", Content::Delete)));
+    take(&mut stage, by("carol", upsert("6")));
+    assert_eq!(parts(&mut stage), [part("bob", ""), part("carol", "")]);
+}
+
+#[test]
+fn until_a_list_nobody_is_the_only_author_of_what_may_have_been_lost() {
+    let lose: [fn(&mut Stage); 3] = [Stage::forget, Stage::drop_batch, |stage| {
+        stage.refuse(&target());
+        stage.pardon();
+    }];
+    for lose in lose {
+        let mut stage = mk_stage(&[("a", "1")]);
+        take(&mut stage, by("alice", mk_change("a", Content::Upsert(manifest("2")))));
+        lose(&mut stage);
+        // What the branch holds, as it is loaded again.
+        stage.set_index(mk_stage(&[("a", "1")]).index.clone());
+        take(&mut stage, by("bob", mk_change("a", Content::Upsert(manifest("3")))));
+        assert_eq!(parts(&mut stage), [part("Committer", "bob")]);
+        let scope = mk_scope("live");
+        stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+        stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "3")), now());
+        let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+        stage.finish(sweep, Vec::new(), now());
+        take(&mut stage, by("carol", mk_change("a", Content::Upsert(manifest("4")))));
+        assert_eq!(parts(&mut stage), [part("carol", "")]);
+    }
+}
+
+#[test]
+fn whoever_changes_what_a_list_left_to_others_is_not_its_only_author() {
+    let mut stage = mk_stage(&[("a", "1"), ("b", "1")]);
+    stage.foreign().note(path("a"), Duration::from_secs(60), now().instant);
+    let scope = mk_scope("live");
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    for name in ["a", "b"] {
+        stage.take(Message::SeedItem(Arc::clone(&scope), item(name, "2")), now());
+    }
+    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    stage.finish(sweep, Vec::new(), now());
+    for name in ["a", "b"] {
+        take(&mut stage, by("bob", mk_change(name, Content::Upsert(manifest("3")))));
+    }
+    assert_eq!(parts(&mut stage), [part("Committer", ""), part("Committer", "bob"), part("bob", "")]);
+}

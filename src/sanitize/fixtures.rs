@@ -338,6 +338,30 @@ fn extensions(add: Add<'_>) {
     };
     managed_by("gitops-reverser", "our own authority goes", hooks([Some("YQ=="), None]));
     managed_by("somebody", "that of somebody else stays", both());
+    let registered = json!({"f:webhooks": {"k:{\"name\":\"b.example.com\"}": {".": {}, "f:rules": {}, "f:clientConfig": {"f:caBundle": {}, "f:url": {}}}}});
+    let mut registered_by = |manager: &str, name: &'static str, webhooks: Value, left: Value| {
+        let managers = json!([{"manager": manager, "operation": "Apply", "fieldsV1": registered}]);
+        add(
+            "admission/ValidatingWebhookConfiguration",
+            name,
+            json!({"metadata": {"name": "c", "managedFields": managers}, "webhooks": webhooks}),
+            left,
+        );
+    };
+    let rest = json!([both()[0]]);
+    registered_by(
+        "gitops-reverser",
+        "what we registered goes",
+        both(),
+        json!({"metadata": {"name": "c"}, "webhooks": rest}),
+    );
+    registered_by("gitops-reverser", "and leaves nothing", json!([both()[1]]), json!({"metadata": {"name": "c"}}));
+    registered_by(
+        "somebody",
+        "what others registered stays",
+        both(),
+        json!({"metadata": {"name": "c"}, "webhooks": both()}),
+    );
 
     let service = |bundle: bool| if bundle { json!({"group": "g", "caBundle": "YQ=="}) } else { json!({"group": "g"}) };
     add(

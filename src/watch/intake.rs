@@ -13,7 +13,7 @@ use crate::resource::{
 use crate::rules::{Route, RuleSet, Target};
 use crate::sanitize::{self, Document, Manifest, SanitizeError};
 use kube::Resource as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +52,8 @@ struct Seen {
     terminating: bool,
     /// Whether no file can hold it.
     unusable: bool,
+    /// Whether its next version is to be told even if its content is nothing new.
+    is_awaited: bool,
 }
 
 /// What an object came to.
@@ -207,11 +209,28 @@ impl Intake {
                     Read::Unusable(_) => Message::SeedKeep(scope, path),
                 }));
             }
+            deliveries.extend(self.replaced(&name, &version, &content, now));
             deliveries.extend(self.observe(name, version, content, Sight::List, now));
         } else {
             deliveries.extend(self.terminating(name, version, object, Sight::List, now));
         }
         deliveries
+    }
+
+    /// A list shows another object under the name of one that is gone. Whoever made it did not delete the other.
+    fn replaced(&self, name: &ObjectName, version: &ObjectVersion, read: &Read<'_>, now: Instant) -> Vec<Delivery> {
+        let gone = self.objects.get(name).filter(|seen| seen.version.uid != version.uid && !seen.terminating);
+        let Some(gone) = gone else { return Vec::new() };
+        let keeps_file = match read {
+            Read::Manifest(_, manifest) => gone.content == Some(manifest.oid()),
+            Read::Noise(_) => false,
+            Read::Unusable(_) => true,
+        };
+        if keeps_file {
+            return Vec::new();
+        }
+        let verdict = self.join.author_of_removal(name, &gone.version, Sight::List, now);
+        self.removal(name, gone.version.clone(), &verdict)
     }
 
     /// The list is complete: what it did not name is gone.
@@ -258,10 +277,16 @@ impl Intake {
         }
     }
 
-    /// An object that `target` asked for again, as it is now.
+    /// An object that `target` asked for again, as it is now. A version that the watch has yet to show is left to it:
+    /// it would be undone by those before, whose content comes even if it is nothing new.
     #[must_use]
-    pub fn asked_for(&self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
+    pub fn asked_for(&mut self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
         let (name, version) = identify(object)?;
+        let seen = self.objects.get_mut(&name)?;
+        if seen.version != version {
+            seen.is_awaited = true;
+            return None;
+        }
         if is_terminating(object) {
             return None;
         }
@@ -280,12 +305,14 @@ impl Intake {
     ) -> Vec<Delivery> {
         // An object of the same name but another uid is another object.
         let before = self.objects.get(&name).filter(|seen| seen.version.uid == version.uid);
+        let is_mended = before.is_some_and(|seen| seen.unusable);
+        let is_awaited = before.is_some_and(|seen| seen.is_awaited);
         let known = before.filter(|seen| !seen.terminating).and_then(|seen| seen.content);
         let scalable_before = before.and_then(|seen| seen.scalable);
         let unusable = matches!(read, Read::Unusable(_));
         let mut scalable = None;
         let (content, change) = match read {
-            Read::Manifest(_, manifest) if known == Some(manifest.oid()) => {
+            Read::Manifest(_, manifest) if known == Some(manifest.oid()) && !is_awaited => {
                 scalable = scalable_before;
                 (known, None)
             }
@@ -304,10 +331,13 @@ impl Intake {
         let deliveries = change.map_or_else(Vec::new, |(document, content)| {
             let scaled = scalable_before.zip(scalable);
             self.deliver(&name, &version, content, |intake| {
-                intake.join.author_of_content(&version, before.as_ref(), sight, scaled, &document, now)
+                let verdict = intake.join.author_of_content(&version, before.as_ref(), sight, scaled, &document, now);
+                // The versions that no file could hold come with it.
+                if is_mended { verdict.merged_with(BTreeSet::new()) } else { verdict }
             })
         });
-        self.objects.insert(name, Seen { version, content, scalable, terminating: false, unusable });
+        let seen = Seen { version, content, scalable, terminating: false, unusable, is_awaited: false };
+        self.objects.insert(name, seen);
         deliveries
     }
 
@@ -320,7 +350,14 @@ impl Intake {
         sight: Sight,
         now: Instant,
     ) -> Vec<Delivery> {
-        let seen = Seen { version: version.clone(), content: None, scalable: None, terminating: true, unusable: false };
+        let seen = Seen {
+            version: version.clone(),
+            content: None,
+            scalable: None,
+            terminating: true,
+            unusable: false,
+            is_awaited: false,
+        };
         let before = self.objects.insert(name.clone(), seen).filter(|before| before.version.uid == version.uid);
         let verdict = match &before {
             Some(before) if before.terminating => return Vec::new(),

@@ -349,8 +349,8 @@ fn an_object_that_cannot_be_written_keeps_its_file() {
 
 #[test]
 fn one_target_gets_what_it_asked_for_again() {
-    let rig = Rig::listed(&[object("a", 1, "x")]);
-    let ask = |object: &RawObject, name| {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    let mut ask = |object: &RawObject, name| {
         show(rig.intake.asked_for(object, &NamespacedName::new("team", name)).into_iter().collect())
     };
     assert_eq!(ask(&object("a", 1, "x"), "live"), ["upsert live/core/v1/configmaps/shop/a.yaml by nobody"]);
@@ -411,4 +411,46 @@ fn what_the_cluster_makes_by_itself_is_left_out_unless_wanted() {
     let mut rig = Rig::new(&[("live", None)]);
     rig.intake.filters_noise = false;
     assert_eq!(rig.list(&[controlled(1)])[1], format!("item {file}"));
+}
+
+#[test]
+fn a_version_that_the_watch_has_not_shown_is_left_to_it() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    let target = NamespacedName::new("team", "live");
+    let versions = [object("a", 2, "x"), object("a", 3, "z")];
+    rig.record(Operation::Update, "bob", Some(1), &versions[0]);
+    rig.record(Operation::Update, "carol", Some(2), &versions[1]);
+    // Written now, it would be undone by the version before, in the name of who made that.
+    assert!(rig.intake.asked_for(&versions[1], &target).is_none());
+    assert!(rig.intake.asked_for(&object("new", 4, "x"), &target).is_none());
+    let file = "upsert live/core/v1/configmaps/shop/a.yaml by";
+    assert_eq!(rig.applied(&versions[0]), [format!("{file} bob")], "although its content is nothing new");
+    assert_eq!(rig.applied(&versions[1]), [format!("{file} carol")]);
+}
+
+#[test]
+fn an_object_that_was_made_anew_meanwhile_was_deleted_first() {
+    let mut rig = Rig::listed(&["a", "same", "going"].map(|name| object(name, 1, "x")));
+    rig.applied(&marked("going", 2, "x"));
+    let anew = ["a", "same", "going"]
+        .map(|name| mk_object(name, &format!("{name}2"), 5, if name == "same" { "x" } else { "y" }, ""));
+    for (old, new) in ["a", "same", "going"].into_iter().zip(&anew) {
+        rig.record(Operation::Delete, "alice", Some(1), &object(old, 1, "x"));
+        rig.record(Operation::Create, "bob", None, new);
+    }
+    let expected =
+        [("delete", "a", "alice"), ("upsert", "a", "bob"), ("upsert", "same", "bob"), ("upsert", "going", "bob")]
+            .map(|(what, name, user)| format!("{what} live/core/v1/configmaps/shop/{name}.yaml by {user}"));
+    assert_eq!(rig.list(&anew), expected);
+}
+
+#[test]
+fn who_mends_an_object_is_not_the_only_author_of_what_it_has_become() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let broken = mk_object("a", "a", 2, "y", &format!(r#","odd":{deep}"#));
+    assert_eq!(rig.applied(&broken), [""; 0]);
+    let mended = object("a", 3, "y");
+    rig.record(Operation::Update, "bob", Some(2), &mended);
+    assert_eq!(rig.applied(&mended), ["upsert live/core/v1/configmaps/shop/a.yaml by nobody of [\"bob\"]"]);
 }

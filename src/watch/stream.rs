@@ -103,7 +103,7 @@ impl Stream {
         }
     }
 
-    async fn fetch(&self, target: &NamespacedName, id: &ResourceId) -> Result<(), kube::Error> {
+    async fn fetch(&mut self, target: &NamespacedName, id: &ResourceId) -> Result<(), kube::Error> {
         let api = match &id.name.namespace {
             Some(namespace) => {
                 Api::namespaced_with(self.api.clone().into_client(), namespace, &self.kind.api_resource())

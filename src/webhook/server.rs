@@ -141,12 +141,17 @@ fn routes(desk: Desk, limits: Limits) -> BoxedFilter<(Response,)> {
     let bare = name().and(warp::path::end()).map(|| None);
     let longer = name().and(warp::path::param()).and(warp::path::end()).map(Some::<String>);
     let path = bare.or(longer).unify();
-    let room = Arc::new(Semaphore::new(limits.bodies as usize));
+    // Strangers have a share of their own: what they send slowly takes nothing from the API server.
+    let strangers = if desk.secret.is_some() { limits.bodies / 4 } else { 0 };
+    let room = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
+    let (room, rest) = (room(limits.bodies - strangers), room(strangers));
+    let gate = desk.clone();
     path.and(warp::post())
         .and(warp::body::content_length_limit(limits.body.into()))
         .and(warp::header::<u32>("content-length"))
-        .and_then(move |segment, length| {
-            let permit = Arc::clone(&room).try_acquire_many_owned(length);
+        .and_then(move |segment: Option<String>, length| {
+            let room = if gate.is_told(segment.as_deref()) { &room } else { &rest };
+            let permit = Arc::clone(room).try_acquire_many_owned(length);
             std::future::ready(permit.map(|permit| (segment, permit)).map_err(|_| warp::reject::custom(NoRoom)))
         })
         .untuple_one()

@@ -426,3 +426,20 @@ async fn bad_clients_change_nothing_for_good_ones() {
     assert_eq!(server.index.len(), answered.min(crate::attribution::Limits::default().records_per_uid));
     drop((idle, slow));
 }
+
+#[tokio::test]
+async fn who_was_not_told_the_path_cannot_take_all_the_room() {
+    let body = review(false);
+    let length = u32::try_from(body.len()).unwrap();
+    let server = start_with(Limits { bodies: 4 * length, ..wide() }, Some("s3cret"), None).await;
+    let (mut sender, _connection) = server.http2().await;
+    let mut slow = vec![server.connect("http/1.1").await];
+    begin(&mut slow[0], &post("/validate", &body)).await;
+    assert_eq!(send(&mut sender, "/validate", &body).await.status(), 503);
+    for _ in 0..3 {
+        let mut stream = server.connect("http/1.1").await;
+        begin(&mut stream, &post("/validate/s3cret", &body)).await;
+        slow.push(stream);
+    }
+    assert_eq!(send(&mut sender, "/validate/s3cret", &body).await.status(), 503, "there is no more");
+}

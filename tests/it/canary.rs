@@ -300,10 +300,7 @@ async fn no_credential_is_ever_shown() {
     }
     canaries.absent_below(&scratch.path().join("clones"));
     canaries.absent("the log", operator.log().as_bytes());
-    // With a commit that the hook refuses it may leave with an error; what it leaves behind is what counts here.
-    if let Err(error) = operator.terminate().await {
-        assert!(error.to_string().contains("left with exit code 1"), "{error:#}");
-    }
+    operator.terminate().await.unwrap();
     stop.store(true, Ordering::SeqCst);
     let (shown, looks) = witness.join().unwrap();
     assert_eq!(shown, BTreeSet::new(), "arguments or environment of a process");

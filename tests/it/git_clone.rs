@@ -53,7 +53,7 @@ async fn clean_at(work_dir: &ScratchDir, subject: &str) {
 async fn a_person_sees_a_clean_clone_in_which_nothing_is_checked_out() {
     let (server, repo, work_dir) = mk_remote("clean").await;
     let root = b"feature done\ncommit refs/heads/main\ncommitter E <e@example.com> 1 +0000\ndata 1\nx\n\
-        M 100644 inline README.md\ndata 2\nx\n\nM 100644 inline .gitattributes\ndata 17\n* filter=hostile\n\n\
+        M 100644 inline README.md\ndata 2\nx\n\nM 100644 inline .gitattributes\ndata 17\ndir/x filter=bad\n\n\
         M 100644 inline \"a \\\"b\\\"\\n\\303\\274\"\ndata 2\nx\n\nM 120000 inline passwd\ndata 11\n/etc/passwd\n\
         M 160000 0123456789012345678901234567890123456789 module\nM 100644 inline .gitmodules\ndata 2\nx\n\n\
         M 100644 inline dir/sub/file\ndata 2\nx\n\nM 100644 inline dir.x\ndata 2\nx\n\ndone\n";

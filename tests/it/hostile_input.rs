@@ -19,6 +19,7 @@ use gitops_reverser::sanitize::Manifest;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -167,8 +168,8 @@ fn meant(edits: &[Edit], installation: &Installation) -> Vec<(String, String)> {
         }
     };
     let author = edits.first().and_then(|edit| edit.verdict.author());
-    add("User", author.map(|author| plain(&author.user.name)).unwrap_or_default());
-    let users = edits.iter().flat_map(|edit| &edit.candidates).map(|user| plain(&user.replace(',', " ")));
+    add("User", author.map(|author| called(&author.user.name)).unwrap_or_default());
+    let users = edits.iter().flat_map(|edit| &edit.candidates).map(|user| called(&user.replace(',', " ")));
     let mut users: Vec<String> = users.filter(|user| !user.is_empty()).collect();
     users.sort();
     users.dedup();
@@ -192,6 +193,17 @@ fn meant(edits: &[Edit], installation: &Installation) -> Vec<(String, String)> {
     add("ControllerName", installation.name.clone());
     add("InstanceID", installation.instance_id.clone());
     trailers
+}
+
+/// A user name as it is; one that a message cannot hold as it is has a hash, so that it is nobody else's.
+fn called(user: &str) -> String {
+    let shown = plain(user);
+    if shown == user && !shown.ends_with(')') {
+        return shown;
+    }
+    let hash: String = Sha256::digest(user.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let shown: String = shown.chars().take(244).collect();
+    format!("{shown} ({hash})").trim_start().to_owned()
 }
 
 /// As [`plain`], for lines of up to 1024 characters.

@@ -62,6 +62,8 @@ impl Operator {
         command
             .arg("run")
             .args(["--allow-insecure-transports", "--push-min-spacing=100ms"])
+            // The machine that runs the tests may be nearly full.
+            .arg("--min-free-disk-percent=0")
             .arg(format!("--work-dir={}", work_dir.path().join("clones").display()))
             .arg(format!("--webhook-listen=127.0.0.1:{port}"))
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))

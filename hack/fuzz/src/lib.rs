@@ -16,30 +16,25 @@ pub mod sanitize;
 
 /// What the webhook does before it answers.
 #[allow(dead_code, reason = "the server that uses the rest is not here")]
+#[path = "../../../src/webhook"]
 pub mod webhook {
-    #[path = "../../../../src/webhook/admission.rs"]
     pub mod admission;
-    #[path = "../../../../src/webhook/subresource.rs"]
     mod subresource;
 }
 
 /// Templates of messages.
+#[path = "../../../src/rules"]
 pub mod rules {
-    #[path = "../../../../src/rules/template.rs"]
     pub mod template;
 }
 
 /// From a change to the stream that git reads.
+#[path = "../../../src/git"]
 pub mod git {
-    #[path = "../../../../src/git/author.rs"]
     pub mod author;
-    #[path = "../../../../src/git/commit.rs"]
     pub mod commit;
-    #[path = "../../../../src/git/draft.rs"]
     pub mod draft;
-    #[path = "../../../../src/git/fast_import.rs"]
     pub mod fast_import;
-    #[path = "../../../../src/git/message.rs"]
     pub mod message;
 
     /// What these modules name of the running of git, which does not happen here.

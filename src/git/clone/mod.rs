@@ -48,6 +48,9 @@ const REPLAY: &str = "refs/reverser/replay";
 /// How long looking at a clone may take at its start, each time.
 const READS: Duration = Duration::from_secs(20);
 
+/// With so many bytes free a disk is not low, however large it is.
+const ROOM: u128 = 5 << 30;
+
 /// The clone of one branch. Its worker is the only writer.
 #[derive(Clone, Debug)]
 pub struct BranchClone {
@@ -307,8 +310,9 @@ impl BranchClone {
     pub fn check_room(&self, command: &str) -> Result<(), GitError> {
         let percent = self.policy.least_free_percent;
         let disk = rustix::fs::statvfs(&self.directory).map_err(|error| Self::io(command, error.into()))?;
-        // What only the superuser may use is not free.
-        let is_low = u128::from(disk.f_bavail) * 100 < u128::from(disk.f_blocks) * u128::from(percent);
+        // What only the superuser may use is not free. A large disk has room enough before that share of it is free.
+        let is_low = u128::from(disk.f_bavail) * 100 < u128::from(disk.f_blocks) * u128::from(percent)
+            && u128::from(disk.f_bavail) * u128::from(disk.f_frsize) < ROOM;
         if is_low { Err(GitError::DiskLow { command: command.to_owned(), percent }) } else { Ok(()) }
     }
 

@@ -63,7 +63,7 @@ pub struct ClonePolicy {
     pub most_commits: usize,
     /// The same for the bytes that it takes on the disk.
     pub most_bytes: u64,
-    /// While less of the disk is free than this share, in percent, nothing is committed.
+    /// While less of the disk is free than this share, in percent, and less than 5 GiB, nothing is committed.
     pub least_free_percent: u8,
 }
 

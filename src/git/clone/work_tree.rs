@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Which commit the index was last made of, and which bytes that gave.
 const STATE: &str = "reverser-index";
@@ -32,23 +32,17 @@ const LONGEST_NAME: usize = 0xfff;
 #[derive(Clone, Debug)]
 pub(super) struct WorkTree {
     tip: watch::Sender<Option<Oid>>,
-    _task: Arc<Task>,
-}
-
-#[derive(Debug)]
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    /// Ends with the last clone of this.
+    _task: Arc<JoinSet<()>>,
 }
 
 impl WorkTree {
     pub(super) fn start(clone: &BranchClone) -> Self {
         let (tip, wanted) = watch::channel(None);
         let clone = BranchClone { work_tree: None, ..clone.clone() };
-        Self { tip, _task: Arc::new(Task(tokio::spawn(follow(clone, wanted)))) }
+        let mut task = JoinSet::new();
+        task.spawn(follow(clone, wanted));
+        Self { tip, _task: Arc::new(task) }
     }
 }
 

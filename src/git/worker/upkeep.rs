@@ -7,7 +7,7 @@ use crate::git::clone::BranchClone;
 use crate::git::clone::policy::ClonePolicy;
 use crate::git::spec::Credentials;
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Traffic that has paused for so long is no burst.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -18,7 +18,8 @@ const AGAIN: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Upkeep {
     policy: ClonePolicy,
-    task: Option<Task>,
+    /// Ends with the worker.
+    task: JoinSet<Result<Outcome, GitError>>,
     /// Packs that were made since the last count.
     packs: usize,
     last_commit: Instant,
@@ -28,15 +29,6 @@ pub(super) struct Upkeep {
     is_outgrown: bool,
     /// Not before this is the history looked at.
     renewal: Instant,
-}
-
-#[derive(Debug)]
-struct Task(JoinHandle<Result<Outcome, GitError>>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What came of it.
@@ -53,7 +45,7 @@ impl Upkeep {
         let now = Instant::now();
         Self {
             policy,
-            task: None,
+            task: JoinSet::new(),
             packs: clone.packs(),
             last_commit: now,
             is_untidy: true,
@@ -71,7 +63,7 @@ impl Upkeep {
 
     /// When there is something to do next.
     fn due(&self) -> Option<Instant> {
-        if self.task.is_some() || !self.is_untidy {
+        if !self.task.is_empty() || !self.is_untidy {
             return None;
         }
         let is_over = self.packs >= self.policy.most_packs;
@@ -81,14 +73,12 @@ impl Upkeep {
     }
 
     fn start(&mut self, work: impl Future<Output = Result<Outcome, GitError>> + Send + 'static) {
-        self.task = Some(Task(tokio::spawn(work)));
+        self.task.spawn(work);
     }
 
     /// Resolves when what is under way has ended; never, while nothing is. Cancel-safe.
     pub(super) async fn finished(&mut self) -> Result<Outcome, GitError> {
-        let Some(task) = &mut self.task else { return std::future::pending().await };
-        let ended = (&mut task.0).await;
-        self.task = None;
+        let Some(ended) = self.task.join_next().await else { return std::future::pending().await };
         ended.unwrap_or_else(|error| Err(GitError::Process { command: "repack".into(), source: error.into() }))
     }
 }
@@ -102,7 +92,7 @@ impl Worker {
 
     pub(super) fn tidy_if_due(&mut self) {
         let now = Instant::now();
-        if self.upkeep.is_outgrown && self.upkeep.task.is_none() && self.is_pushed() {
+        if self.upkeep.is_outgrown && self.upkeep.task.is_empty() && self.is_pushed() {
             self.upkeep.is_outgrown = false;
             self.upkeep.start(renew(self.clone.clone(), self.spec.credentials.clone()));
         }

@@ -16,12 +16,18 @@ const INJECTORS: [&str; 7] = [
     "service.beta.openshift.io/inject-cabundle",
 ];
 
-/// Strips injected certificate authorities from the webhooks of a configuration, and the operator's own.
+/// Strips injected certificate authorities from the webhooks of a configuration, and the operator's own; and the whole
+/// webhook that the operator has registered by itself: it does so at each start, with a path that is a secret.
 pub(super) fn webhooks(document: &mut Document<'_>) {
     let Some(webhooks) = document.find(&["webhooks"]) else { return };
+    let registered = own_webhooks(document, &["f:rules"]);
+    let is_one_of = |names: &[String], document: &Document<'_>, webhook: NodeId| {
+        name(document, webhook).is_some_and(|name| names.contains(&name))
+    };
+    document.remove_elements(webhooks, |document, webhook| is_one_of(&registered, document, webhook));
     let injected = is_injected(document);
-    let own = if injected { Vec::new() } else { own_webhooks(document) };
-    let unwanted = |webhook: &NodeId| injected || name(document, *webhook).is_some_and(|name| own.contains(&name));
+    let own = if injected { Vec::new() } else { own_webhooks(document, &["f:clientConfig", "f:caBundle"]) };
+    let unwanted = |webhook: &NodeId| injected || is_one_of(&own, document, *webhook);
     let clients = document.elements(webhooks).filter(unwanted);
     let bundles = clients.filter_map(|webhook| document.get(document.get(webhook, "clientConfig")?, "caBundle"));
     let doomed: Vec<NodeId> = bundles.collect();
@@ -57,8 +63,8 @@ fn is_injected(document: &Document<'_>) -> bool {
         .any(|member| document.string(member.key).is_some_and(|key| INJECTORS.contains(&key.as_ref())))
 }
 
-/// The names of the webhooks whose certificate authority the operator has applied.
-fn own_webhooks(document: &Document<'_>) -> Vec<String> {
+/// The names of the webhooks of which the operator has applied the field at `path`.
+fn own_webhooks(document: &Document<'_>, path: &[&str]) -> Vec<String> {
     let entries = document.find(&["metadata", "managedFields"]);
     let entries = entries.into_iter().flat_map(|entries| document.elements(entries));
     let ours = entries.filter(|&entry| {
@@ -67,10 +73,9 @@ fn own_webhooks(document: &Document<'_>) -> Vec<String> {
     });
     let fields = ours.filter_map(|entry| document.get(document.get(entry, "fieldsV1")?, "f:webhooks"));
     let webhooks = fields.flat_map(|webhooks| document.members(webhooks));
-    let with_bundle = webhooks.filter(|member| {
-        document.get(member.value, "f:clientConfig").is_some_and(|f| document.get(f, "f:caBundle").is_some())
-    });
-    with_bundle
+    let applied = webhooks
+        .filter(|member| path.iter().try_fold(member.value, |fields, field| document.get(fields, field)).is_some());
+    applied
         .filter_map(|member| {
             let key = document.string(member.key)?;
             let key = Document::parse(key.strip_prefix("k:")?).ok()?;
