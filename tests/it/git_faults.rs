@@ -309,7 +309,7 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
             repo.commit_file("main", &path, "theirs\n", ERIN);
             written.insert(path, "theirs\n".to_owned());
             // Once a second, but no faster than in this proportion to what git takes on a machine that is busy.
-            let next = begun + (begun.elapsed() * 30).max(Duration::from_secs(1));
+            let next = begun + (begun.elapsed() * 20).max(Duration::from_secs(1));
             // Not to wait for anything: this is how fast the writer is.
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
@@ -332,7 +332,7 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
     .unwrap();
     stop.store(true, Ordering::Relaxed);
     flow.foreign.extend(writer.join().unwrap());
-    assert!(flow.foreign.len() > 3, "too few to be in the way: {}", flow.foreign.len());
+    assert!(flow.foreign.len() > 2, "too few to be in the way: {}", flow.foreign.len());
     flow.complete().await;
     flow.engine.stop().await;
 }
