@@ -132,7 +132,7 @@ fn arguments(pid: u32) -> Option<Vec<String>> {
 }
 
 fn all() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 

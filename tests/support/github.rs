@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 pub(crate) struct AppKey {
     /// PEM, as GitHub gives it out.
     pub(crate) private: String,
-    public: String,
+    public: Vec<u8>,
 }
 
 impl AppKey {
@@ -33,8 +34,9 @@ impl AppKey {
             Ok(output.stdout)
         };
         run(&["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""])?;
-        let public = String::from_utf8(run(&["-e", "-m", "PKCS8"])?)?;
-        Ok(Self { private: std::fs::read_to_string(&path)?, public })
+        let public = String::from_utf8(run(&["-e", "-m", "PEM"])?)?;
+        let public: String = public.lines().filter(|line| !line.starts_with("-----")).collect();
+        Ok(Self { private: std::fs::read_to_string(&path)?, public: BASE64_STANDARD.decode(public)? })
     }
 
     /// The claims of a token that this key has signed.
@@ -45,16 +47,9 @@ impl AppKey {
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part);
         let head: Value = serde_json::from_slice(&decode(head)?)?;
         ensure!(head["alg"] == "RS256", "{head}");
-        let dir = tempfile::tempdir()?;
-        let file = |name: &str, content: &[u8]| -> Result<String> {
-            std::fs::write(dir.path().join(name), content)?;
-            Ok(dir.path().join(name).display().to_string())
-        };
-        let (key, signature) = (file("key", self.public.as_bytes())?, file("signature", &decode(signature)?)?);
-        let text = file("text", token.rsplit_once('.').context("a signature")?.0.as_bytes())?;
-        let verify = ["dgst", "-sha256", "-verify", &key, "-signature", &signature, &text];
-        let output = Command::new("openssl").args(verify).output().context("starting openssl")?;
-        ensure!(output.status.success(), "the signature is not the app's");
+        let text = token.rsplit_once('.').context("a signature")?.0;
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.public);
+        ensure!(key.verify(text.as_bytes(), &decode(signature)?).is_ok(), "the signature is not the app's");
         Ok(serde_json::from_slice(&decode(body)?)?)
     }
 }
