@@ -4,6 +4,7 @@
 use crate::calibration::run_git;
 use crate::observe::{RefWatch, peak_memory};
 use crate::report::{Measurement, Target, Unit};
+use crate::signing;
 use crate::support::engine::{Engine, kind, manifest, target};
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::poll::eventually;
@@ -67,7 +68,7 @@ impl Repository {
     }
 
     async fn measure(&self, runs: usize) -> Result<Vec<Measurement>> {
-        let [mut clones, mut pushes, mut rates, mut replays] = [const { Vec::new() }; 4];
+        let [mut clones, mut pushes, mut rates, mut replays, mut signed, mut added] = [const { Vec::new() }; 6];
         let [mut git_clones, mut git_pushes, mut git_rates] = [const { Vec::new() }; 3];
         for run in 0..runs {
             let (clone, push, rate) = self.git_alone(run)?;
@@ -79,10 +80,13 @@ impl Repository {
             clones.push(clone);
             pushes.push(push);
             rates.push(rate);
-            replays.push(self.replay(&work_dir, run).await?);
+            let (replay, (alone, more)) = self.replay(&work_dir, run).await?;
+            replays.push(replay);
+            signed.push(alone);
+            added.push(more);
             eprintln!(
-                "git, {}: run {run}: clone {clone:.3} s, push {push:.3} s, {rate:.0} commits/s, replay {:.3} s",
-                self.name, replays[run]
+                "git, {}: run {run}: clone {clone:.3} s, push {push:.3} s, {rate:.0} commits/s, replay {replay:.3} s",
+                self.name
             );
         }
         let seconds = |what: &str, samples, target| {
@@ -91,6 +95,8 @@ impl Repository {
         let per_second = |what: &str, samples, target| {
             Measurement::new(format!("{what}, {}", self.name), Unit::PerSecond, samples, target)
         };
+        let each =
+            |what: &str, samples| Measurement::new(format!("{what}, {}", self.name), Unit::Microseconds, samples, None);
         let git_clone = seconds("calibration: git alone, clone", git_clones, None);
         let git_push = seconds("calibration: git alone, push of 1 commit", git_pushes, None);
         let git_rate = per_second("calibration: git alone, commits in batches of 200", git_rates, None);
@@ -103,6 +109,8 @@ impl Repository {
             journal.compared_with(&git_rate),
             git_rate,
             seconds("replay of 200 commits onto a moved tip", replays, Some(Target::median(1.0))),
+            each("signing a commit, in process", signed),
+            each("signing a commit, all that a batch of 200 takes longer", added),
             Measurement::new(
                 format!("peak memory of this process, server included, {}", self.name),
                 Unit::Mebibytes,
@@ -144,8 +152,8 @@ impl Repository {
         Ok((clone, push, rate))
     }
 
-    /// Seconds for putting a batch onto a tip that has moved.
-    async fn replay(&self, work_dir: &ScratchDir, run: usize) -> Result<f64> {
+    /// Seconds for putting a batch onto a tip that has moved; what signing costs, see [`signing::cost`].
+    async fn replay(&self, work_dir: &ScratchDir, run: usize) -> Result<(f64, (f64, f64))> {
         let engine = Engine::start(work_dir, self.repo.url(), self.server.password()).await;
         engine.ready().await;
         let (key, credentials) = (engine.key.clone(), Credentials::basic("git", self.server.password()));
@@ -155,18 +163,19 @@ impl Repository {
         let policy = ClonePolicy { least_free_percent: 0, ..ClonePolicy::default() };
         let opened = BranchClone::open(&git, &places, policy, &key, Opening::AsItIs, &credentials, None).await?;
         ensure!(!opened.is_new, "the clone was made anew");
-        let clone = opened.clone;
+        let mut clone = opened.clone;
         let base = clone.fetch(None, &credentials).await?.tip;
         let tip = base.context("the branch is gone")?;
-        clone.set_refs(tip, base).await?;
-        let ids = clone.commit(base, &commits(self.files, run)?).await?;
+        let commits = commits(self.files, run)?;
+        let signing = signing::cost(&mut clone, tip, &commits).await?;
+        let ids = clone.commit(base, &commits).await?;
         self.repo.commit_file("main", "README.md", &format!("run {run}\n"), "Erin <erin@example.com>");
         let onto = clone.fetch(base, &credentials).await?.tip;
         let started = Instant::now();
         let (_, replayed) = clone.replay(base, ids.last().copied(), onto, &BTreeSet::new(), &credentials).await?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(replayed == BATCH, "{replayed} of {BATCH} commits were replayed");
-        Ok(seconds)
+        Ok((seconds, signing))
     }
 
     /// The same by git alone: a clone as the engine makes it, a push of one commit, a batch at a time.

