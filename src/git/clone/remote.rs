@@ -32,59 +32,31 @@ pub(super) struct Advertised {
 }
 
 impl BranchClone {
-    /// The content of blobs; those that a partial clone lacks are fetched. The remote hears nothing of the others.
+    /// The content of blobs; those that a partial clone lacks are fetched.
     ///
     /// # Errors
     /// When git fails.
     pub async fn read_blobs(&self, ids: &[Oid], credentials: &Credentials) -> Result<Vec<Vec<u8>>, GitError> {
-        let here = self.existing(ids).await?;
-        let missing: Vec<Oid> = ids.iter().filter(|id| !here.contains(*id)).copied().collect();
-        if !missing.is_empty() {
-            self.fetch_blobs(&missing, credentials).await;
-        }
-        let mut blobs = Vec::with_capacity(ids.len());
-        let mut rest = vec![ids];
-        while let Some(part) = rest.pop() {
-            match self.cat_blobs(part, (!missing.is_empty()).then_some(credentials)).await {
-                Ok(read) => blobs.extend(read),
-                Err(GitError::TooMuchOutput { .. }) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    rest.extend([second, first]);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(blobs)
-    }
-
-    /// One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by their
-    /// id, it still may.
-    async fn fetch_blobs(&self, missing: &[Oid], credentials: &Credentials) {
-        let input: String = missing.iter().map(|id| format!("{id}\n")).collect();
+        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        // One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by
+        // their id, it still may.
         let fetched = self
             .remote_command("fetch", credentials, |fetch| {
                 let fetch =
                     fetch.flag("--quiet").flag("--no-tags").flag("--no-write-fetch-head").flag("--filter=blob:none");
                 let fetch = fetch.config("fetch.negotiationAlgorithm", "noop").flag("--stdin");
-                fetch.operand("origin").deadline(LOOK).input(input.into_bytes())
+                fetch.operand("origin").deadline(LOOK).input(input.clone().into_bytes())
             })
             .await;
         if let Err(error) = fetched.and_then(Output::success) {
             tracing::debug!(%error, "Blobs cannot be fetched by their ids");
         }
-    }
-
-    /// Their content; with `credentials`, those that are not here may be fetched.
-    async fn cat_blobs(&self, ids: &[Oid], credentials: Option<&Credentials>) -> Result<Vec<Vec<u8>>, GitError> {
-        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        let read = |command: GitCommand| command.flag("--batch").deadline(LOOK).input(input.into_bytes());
-        let output = match credentials {
-            Some(credentials) => {
-                self.remote_command("cat-file", credentials, |command| read(command.lazy_fetch())).await?
-            }
-            None => read(self.command("cat-file")).offline().run().await?,
-        };
-        let output = output.success()?;
+        let output = self
+            .remote_command("cat-file", credentials, |command| {
+                command.flag("--batch").lazy_fetch().deadline(LOOK).input(input.into_bytes())
+            })
+            .await?
+            .success()?;
         parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
     }
 

@@ -106,7 +106,7 @@ impl BranchClone {
     }
 
     /// Which of these objects are here.
-    pub(super) async fn existing(&self, ids: &[Oid]) -> Result<HashSet<Oid>, GitError> {
+    async fn existing(&self, ids: &[Oid]) -> Result<HashSet<Oid>, GitError> {
         let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
         let asked = self.command("cat-file").flag("--batch-check=%(objectname) %(objecttype)").offline();
         let answer = asked.input(input.into_bytes()).run().await?.success()?.text();

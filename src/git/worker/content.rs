@@ -9,9 +9,6 @@ use crate::resource::{NamespacedName, Oid, RepoPath, ResourceId};
 use crate::sanitize;
 use std::collections::BTreeMap;
 
-/// A list may have left out any number of files: so many are held at a time.
-const FILES_AT_ONCE: usize = 250;
-
 impl Worker {
     pub(super) async fn take(&mut self, messages: Vec<Message>) {
         for message in messages {
@@ -31,19 +28,15 @@ impl Worker {
 
     /// Which candidates of a sweep really are the object that their path says. One whose content cannot be read stays.
     async fn orphans(&mut self, sweep: &Sweep) -> Vec<RepoPath> {
+        let existing = self.read_existing(sweep.candidates.iter().map(|(_, oid, _)| *oid).collect()).await;
+        let Some(existing) = existing else {
+            self.unread.insert(sweep.scope().target.clone());
+            return Vec::new();
+        };
         let kind = &sweep.scope().kind;
-        let mut orphans = Vec::new();
-        for candidates in sweep.candidates.chunks(FILES_AT_ONCE) {
-            let existing = self.read_existing(candidates.iter().map(|(_, oid, _)| *oid).collect()).await;
-            let Some(existing) = existing else {
-                self.unread.insert(sweep.scope().target.clone());
-                return Vec::new();
-            };
-            let read = candidates.iter().zip(existing);
-            let read = read.filter(|((_, _, name), content)| sanitize::identifies(content, kind, name));
-            orphans.extend(read.map(|((path, _, _), _)| path.clone()));
-        }
-        orphans
+        let orphans = sweep.candidates.iter().zip(existing);
+        let orphans = orphans.filter(|((_, _, name), content)| sanitize::identifies(content, kind, name));
+        orphans.map(|((path, _, _), _)| path.clone()).collect()
     }
 
     /// Of the files that a list would overwrite, those that describe the same object in other words stay as they are, and
