@@ -27,6 +27,8 @@ pub struct ForeignEdits {
 
 #[derive(Clone, Copy, Debug)]
 struct Edit {
+    /// When it was noticed.
+    noted: Instant,
     /// When the time to reach the cluster is over.
     due: Instant,
     /// Whether the object was asked for since.
@@ -37,7 +39,7 @@ impl ForeignEdits {
     /// Somebody else changed, added or removed `path`; it is left alone for `grace`, even if an earlier edit is due.
     pub fn note(&mut self, path: RepoPath, grace: Duration, now: Instant) {
         if !self.lost.contains(&path) {
-            self.edits.insert(path, Edit { due: now + grace, asked: false });
+            self.edits.insert(path, Edit { noted: now, due: now + grace, asked: false });
         }
     }
 
@@ -53,32 +55,35 @@ impl ForeignEdits {
         self.lost.remove(path);
     }
 
-    /// A complete list of what lies below `prefix` would write or remove `differing`, and found everything else as it
-    /// should be. Returns those that are left alone; the others count as overwritten if they were edited.
+    /// A complete list of what lies below `prefix` would write or remove `differing`. Of what was edited before it was
+    /// begun, which `None` says of nothing, it found everything else as it should be. Returns those that are left alone;
+    /// the others count as overwritten if they were edited.
     pub fn hold<'a>(
         &mut self,
         prefix: &str,
         differing: impl Iterator<Item = &'a RepoPath>,
+        begun: Option<Instant>,
         now: Instant,
     ) -> BTreeSet<RepoPath> {
         let mut held = BTreeSet::new();
         for path in differing {
-            if self.edit(path).is_some_and(|edit| edit.due > now) || self.lost.contains(path) {
+            if self.edit(path, now).is_some_and(|edit| edit.due > now) || self.lost.contains(path) {
                 held.insert(path.clone());
-            } else if self.edits.contains_key(path) {
+            } else if self.edits.remove(path).is_some() {
                 self.overwrite(path, now);
             }
         }
-        self.edits.retain(|path, _| !path.as_str().starts_with(prefix) || held.contains(path));
+        let is_settled = |edit: &Edit| begun.is_some_and(|begun| edit.noted < begun);
+        self.edits.retain(|path, edit| !path.as_str().starts_with(prefix) || held.contains(path) || !is_settled(edit));
         held
     }
 
     /// The edit of `path`; one is made up where nobody knows better.
-    fn edit(&mut self, path: &RepoPath) -> Option<Edit> {
+    fn edit(&mut self, path: &RepoPath, now: Instant) -> Option<Edit> {
         let covers = |(prefix, _): &&(String, Instant)| path.as_str().starts_with(prefix.as_str());
         let unknown = self.unknown.iter().filter(covers).map(|(_, due)| *due).max();
         if let Some(due) = unknown {
-            self.edits.entry(path.clone()).or_insert(Edit { due, asked: false });
+            self.edits.entry(path.clone()).or_insert(Edit { noted: now, due, asked: false });
         }
         self.edits.get(path).copied()
     }
@@ -136,7 +141,7 @@ mod tests {
     /// Which of `differing` a complete list leaves alone.
     fn hold(edits: &mut ForeignEdits, differing: &[&str], now: Instant) -> Vec<String> {
         let differing: Vec<_> = differing.iter().map(|name| path(name)).collect();
-        let held = edits.hold("base/maps/", differing.iter(), now);
+        let held = edits.hold("base/maps/", differing.iter(), Some(now + MINUTE / 60), now);
         held.into_iter().map(|path| path.to_string().replace("base/maps/", "")).collect()
     }
 

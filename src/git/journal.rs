@@ -8,6 +8,10 @@ use crate::resource::{Oid, RepoPath};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+/// So many commits are read at a time: what git may say at once, and how long that may take, is bounded, and a journal is
+/// as long as the remote was down.
+const AT_ONCE: usize = 1_000;
+
 /// Reads the commits `base..main` with their ids, oldest first; all of `main` without a base. Those that `onto`, the
 /// remote's tip, has already are left out: a push may have landed although nobody heard of it.
 ///
@@ -24,11 +28,27 @@ pub async fn read(
     for known in [base, onto].into_iter().flatten() {
         list = list.operand(format!("^{known}"));
     }
-    let ids = list.run().await?.success()?.stdout;
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let ids = list.run().await?.success()?.text();
+    let ids: Vec<&str> = ids.lines().collect();
+    let mut commits = Vec::with_capacity(ids.len());
+    let mut rest: Vec<&[&str]> = ids.chunks(AT_ONCE).rev().collect();
+    while let Some(part) = rest.pop() {
+        match read_part(git, git_dir, part).await {
+            Ok(read) => commits.extend(read),
+            Err(GitError::TooMuchOutput { .. }) if part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                rest.extend([second, first]);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let objects = git.command(git_dir, "cat-file").flag("--batch").offline().input(ids.clone()).run();
+    Ok(commits)
+}
+
+/// Reads the commits `ids`.
+async fn read_part(git: &Git, git_dir: &Path, ids: &[&str]) -> Result<Vec<(Oid, Commit)>, GitError> {
+    let input: Vec<u8> = ids.iter().flat_map(|id| format!("{id}\n").into_bytes()).collect();
+    let objects = git.command(git_dir, "cat-file").flag("--batch").offline().input(input.clone()).run();
     let diffs = git
         .command(git_dir, "diff-tree")
         .flag("--stdin")
@@ -37,7 +57,7 @@ pub async fn read(
         .flag("--root")
         .flag("--no-renames")
         .offline()
-        .input(ids)
+        .input(input)
         .run();
     let (objects, diffs) = tokio::try_join!(objects, diffs)?;
     let (objects, diffs) = (objects.success()?.stdout, diffs.success()?.stdout);
@@ -206,5 +226,30 @@ mod tests {
         assert_eq!(rebased(LIST, &files, &["a"]), ["b"]);
         assert!(rebased(LIST, &files, &["a", "b"]).is_empty());
         assert_eq!(rebased(CHANGE, &files, &["a", "b"]), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_may_be_longer_than_what_git_is_let_say_at_once() {
+        const COMMITS: usize = 70;
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git::find(true).await.unwrap();
+        let git_dir = dir.path().join(".git");
+        std::fs::create_dir_all(&git_dir).unwrap();
+        let init = git.command(&git_dir, "init").flag("--quiet").value("--template", "");
+        init.run().await.unwrap().success().unwrap();
+        let commit = |number: usize| {
+            let mut commit = mk_commit(&format!("{number}\n\n{}\n", "x".repeat(1 << 20)), &[]);
+            let text = crate::sanitize::Manifest::new(format!("{number}\n").into_bytes());
+            commit.files = vec![FileChange::Write(path("a"), text)];
+            commit
+        };
+        let commits: Vec<Commit> = (0..COMMITS).map(commit).collect();
+        let stream = crate::git::fast_import::commits("refs/heads/main", None, &commits);
+        let made = git.command(&git_dir, "fast-import").flag("--quiet").input(stream).run().await.unwrap();
+        let made = crate::git::fast_import::printed_ids(&made.success().unwrap().stdout, COMMITS).unwrap();
+        let journal = read(&git, &git_dir, None, made[COMMITS - 1], None).await.unwrap();
+        assert_eq!(journal.iter().map(|(id, _)| *id).collect::<Vec<_>>(), made);
+        assert!(journal.iter().zip(&commits).all(|((_, found), made)| found.message == made.message));
+        assert!(journal.iter().all(|(_, commit)| commit.files.len() == 1));
     }
 }

@@ -55,8 +55,10 @@ pub struct Stage {
 }
 
 /// An initial list while it arrives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seed {
+    /// When it began; `None` once it is known that not everything in it could be judged.
+    begun: Option<Instant>,
     seen: HashSet<RepoPath>,
     writes: Vec<(RepoPath, Oid)>,
 }
@@ -75,6 +77,7 @@ pub struct Doubt {
 #[derive(Debug)]
 pub struct Sweep {
     scope: Arc<SeedScope>,
+    begun: Option<Instant>,
     writes: Vec<(RepoPath, Oid)>,
     /// Files at paths that an object of the scope would have, with the name of that object; whether such a file really is
     /// that object must be read from its content.
@@ -288,6 +291,13 @@ impl Stage {
         std::mem::take(&mut self.seed_doubts)
     }
 
+    /// Notes that not all that a list differs in could be looked at: it proves nothing about what it does not write.
+    pub fn undecided(&mut self, scope: &Arc<SeedScope>) {
+        if let Some(seed) = self.seeds.get_mut(scope) {
+            seed.begun = None;
+        }
+    }
+
     /// Writes a file of a list that says something else than `manifest`.
     pub fn overwrite(&mut self, scope: &Arc<SeedScope>, path: RepoPath, manifest: Manifest) {
         let oid = self.oid(&manifest);
@@ -365,7 +375,8 @@ impl Stage {
                 let is_known = self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder);
                 if is_known && !self.refused.contains(&scope.target) {
                     self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
-                    self.seeds.insert(scope, Seed::default());
+                    let begun = Some(now.instant);
+                    self.seeds.insert(scope, Seed { begun, seen: HashSet::new(), writes: Vec::new() });
                 }
             }
             Message::SeedItem(scope, item) => self.seed_item(&scope, item),
@@ -461,7 +472,7 @@ impl Stage {
                 Some((path.clone(), oid, layout::object_at(&scope.folder, &scope.kind, path.as_str())?))
             })
             .collect();
-        Some(Sweep { writes: seed.writes, candidates, scope })
+        Some(Sweep { begun: seed.begun, writes: seed.writes, candidates, scope })
     }
 
     /// Turns a complete list into one commit that writes what differs and removes `orphans`; none if there is nothing to do.
@@ -471,7 +482,7 @@ impl Stage {
         let mut orphans = orphans;
         let folder = layout::folder_of(&sweep.scope.folder, &sweep.scope.kind, sweep.scope.namespace.as_deref());
         let differing = writes.iter().map(|(path, _)| path).chain(&orphans);
-        let held = self.foreign.hold(&folder, differing, now.instant);
+        let held = self.foreign.hold(&folder, differing, sweep.begun, now.instant);
         writes.retain(|(path, _)| !held.contains(path));
         orphans.retain(|path| !held.contains(path));
         writes.iter().for_each(|(path, _)| self.missed.settled(path));

@@ -370,3 +370,31 @@ fn whoever_changes_what_a_list_left_to_others_is_not_its_only_author() {
     }
     assert_eq!(parts(&mut stage), [part("Committer", ""), part("Committer", "bob"), part("bob", "")]);
 }
+
+#[test]
+fn an_edit_of_what_a_list_has_read_already_is_not_taken_for_settled_by_its_end() {
+    for is_read in [true, false] {
+        let mut stage = mk_stage(&[("a", "1")]);
+        let scope = mk_scope("live");
+        stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+        if is_read {
+            stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "1")), now());
+        }
+        let mut index = TreeIndex::default();
+        index.leave(path("a"), manifest("edited").oid());
+        stage.set_index(index);
+        stage.foreign().note(path("a"), Duration::from_secs(60), Instant::now());
+        if !is_read {
+            stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "1")), now());
+        }
+        let doubts = stage.take_seed_doubts(true);
+        assert_eq!(doubts.len(), usize::from(!is_read));
+        for (scope, path, doubt) in doubts {
+            stage.overwrite(&scope, path, doubt.manifest);
+        }
+        let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+        stage.finish(sweep, Vec::new(), now());
+        assert!(stage.take_commits(NOW).is_empty());
+        assert!(stage.foreign().due().is_some(), "nobody would write what the cluster has (read before: {is_read})");
+    }
+}

@@ -1,12 +1,15 @@
 //! What becomes of the journal when the remote does what it should not: moves, forgets, refuses.
 
 use crate::support::engine::{
-    Engine, SOON, commits, content, failure, in_clone, mk_remote, path, seed, target, unpushed, upsert,
+    Engine, SOON, clone_of, commits, content, failure, in_clone, mk_policy, mk_remote, path, seed, target, unpushed,
+    upsert,
 };
 use crate::support::git_server::Fault;
 use crate::support::poll::eventually;
 use crate::support::remote_repo::RemoteRepo;
 use gitops_reverser::change::Resync;
+use gitops_reverser::git::cli::ProcessLimits;
+use gitops_reverser::git::clone::policy::{ClonePolicy, Filter};
 use gitops_reverser::git::status::{RemoteState, Warning};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -250,5 +253,66 @@ async fn what_could_not_be_written_is_asked_for_once_the_way_is_free() {
     mailbox.send(upsert("b", "2"));
     warning(&mut engine, "HistoryRewritten").await;
     resync(&mut engine).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_removes_more_than_can_be_read_at_once() {
+    let (server, repo, work_dir) = mk_remote("sweep").await;
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    let value = "x".repeat(1 << 20);
+    let names: Vec<String> = (0..70).map(|number| format!("large-{number}")).collect();
+    let objects: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+    seed(&mailbox, &objects).await;
+    commits(&repo, 1).await;
+    seed(&mailbox, &[]).await;
+    commits(&repo, 2).await;
+    assert_eq!(repo.files("main"), [] as [String; 0]);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_here_is_not_asked_of_the_remote() {
+    let (server, repo, work_dir) = mk_remote("local").await;
+    let policy = || ClonePolicy { depth: 0, filter: Filter::Nothing, ..mk_policy() };
+    let start =
+        async || Engine::start_with(&work_dir, repo.url(), server.password(), policy(), ProcessLimits::default()).await;
+    let engine = start().await;
+    engine.ready().await.send(upsert("a", "1"));
+    commits(&repo, 1).await;
+    engine.stop().await;
+    // Nobody knows any more who wrote the file: it is read before it is overwritten.
+    let engine = start().await;
+    engine.ready().await.send(upsert("a", "2"));
+    commits(&repo, 2).await;
+    let settings = in_clone(&work_dir, &["config", "--local", "--list"]);
+    assert!(!settings.contains("promisor"), "a whole clone counts on nobody: {settings}");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_without_a_clone_keeps_no_list_waiting() {
+    let (server, repo, work_dir) = mk_remote("without").await;
+    let mut engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    let mailbox = engine.ready().await;
+    mailbox.send(upsert("a", "1"));
+    commits(&repo, 1).await;
+    server.set_fault(Some(Fault::Down));
+    std::fs::remove_dir_all(clone_of(&work_dir)).unwrap();
+    mailbox.send(upsert("a", "2"));
+    eventually(SOON, "the clone to be made anew", async || Ok(engine.status().targets.is_empty().then_some(())))
+        .await
+        .unwrap();
+    failure(&engine, |failure| failure.reason == "NetworkError").await;
+    // Whoever lists for this branch lists for others, too.
+    let value = "x".repeat(1 << 20);
+    let names: Vec<String> = (0..20).map(|number| format!("large-{number}")).collect();
+    let objects: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+    tokio::time::timeout(SOON, seed(&mailbox, &objects)).await.expect("the list goes on");
+    server.set_fault(None);
+    resync(&mut engine).await;
+    engine.ready().await.send(upsert("a", "2"));
+    commits(&repo, 2).await;
     engine.stop().await;
 }

@@ -32,32 +32,63 @@ pub(super) struct Advertised {
 }
 
 impl BranchClone {
-    /// The content of blobs; those that a partial clone lacks are fetched.
+    /// The content of blobs; those that a partial clone lacks are fetched. Empty are those that nobody has, and one that
+    /// is longer than what git is let say.
     ///
     /// # Errors
     /// When git fails.
     pub async fn read_blobs(&self, ids: &[Oid], credentials: &Credentials) -> Result<Vec<Vec<u8>>, GitError> {
-        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        // One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by
-        // their id, it still may.
+        let mut blobs = Vec::with_capacity(ids.len());
+        let mut rest = vec![ids];
+        while let Some(part) = rest.pop() {
+            match self.read_part(part, credentials).await {
+                Err(GitError::TooMuchOutput { .. }) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    rest.extend([second, first]);
+                }
+                Err(GitError::TooMuchOutput { .. }) => blobs.push(Vec::new()),
+                read => blobs.extend(read?),
+            }
+        }
+        Ok(blobs)
+    }
+
+    async fn read_part(&self, ids: &[Oid], credentials: &Credentials) -> Result<Vec<Vec<u8>>, GitError> {
+        let input: Vec<u8> = ids.iter().flat_map(|id| format!("{id}\n").into_bytes()).collect();
+        // What is here needs no remote, which may be down. A partial clone fails for what it lacks, or says so.
+        let here = self.command("cat-file").flag("--batch").offline().input(input.clone()).run().await?;
+        if here.code == 0
+            && let Some(blobs) = parse_blobs(&here.stdout, ids.len())
+            && blobs.iter().all(Option::is_some)
+        {
+            return Ok(blobs.into_iter().flatten().collect());
+        }
+        self.fetch_blobs(&input, credentials).await;
+        let output = self
+            .remote_command("cat-file", credentials, |command| {
+                command.flag("--batch").lazy_fetch().deadline(LOOK).input(input)
+            })
+            .await?
+            .success()?;
+        let blobs =
+            parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))?;
+        Ok(blobs.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// One request for all of them: cat-file would fetch each by itself. Where the server does not serve objects by their
+    /// id, it still may.
+    async fn fetch_blobs(&self, ids: &[u8], credentials: &Credentials) {
         let fetched = self
             .remote_command("fetch", credentials, |fetch| {
                 let fetch =
                     fetch.flag("--quiet").flag("--no-tags").flag("--no-write-fetch-head").flag("--filter=blob:none");
                 let fetch = fetch.config("fetch.negotiationAlgorithm", "noop").flag("--stdin");
-                fetch.operand("origin").deadline(LOOK).input(input.clone().into_bytes())
+                fetch.operand("origin").deadline(LOOK).input(ids.to_vec())
             })
             .await;
         if let Err(error) = fetched.and_then(Output::success) {
             tracing::debug!(%error, "Blobs cannot be fetched by their ids");
         }
-        let output = self
-            .remote_command("cat-file", credentials, |command| {
-                command.flag("--batch").lazy_fetch().deadline(LOOK).input(input.into_bytes())
-            })
-            .await?
-            .success()?;
-        parse_blobs(&output.stdout, ids.len()).ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))
     }
 
     /// Asks the remote where the branch stands and, unless that is `known`, fetches it. A branch that the remote does not
@@ -160,19 +191,19 @@ impl BranchClone {
     }
 }
 
-/// `<oid> SP blob SP <size> LF <content> LF`, or `<oid> SP missing LF`, which counts as empty.
-fn parse_blobs(mut output: &[u8], expected: usize) -> Option<Vec<Vec<u8>>> {
+/// `<oid> SP blob SP <size> LF <content> LF`, or `<oid> SP missing LF`, which is `None`.
+fn parse_blobs(mut output: &[u8], expected: usize) -> Option<Vec<Option<Vec<u8>>>> {
     let mut blobs = Vec::with_capacity(expected);
     while !output.is_empty() {
         let end = output.iter().position(|byte| *byte == b'\n')?;
         let head = std::str::from_utf8(&output[..end]).ok()?;
         output = &output[end + 1..];
         if head.ends_with(" missing") {
-            blobs.push(Vec::new());
+            blobs.push(None);
             continue;
         }
         let size: usize = head.rsplit(' ').next()?.parse().ok()?;
-        blobs.push(output.get(..size)?.to_vec());
+        blobs.push(Some(output.get(..size)?.to_vec()));
         output = output.get(size + 1..)?;
     }
     (blobs.len() == expected).then_some(blobs)

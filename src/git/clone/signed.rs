@@ -9,6 +9,8 @@ use crate::resource::Oid;
 
 /// Where fast-import makes the commits that are signed afterwards.
 const UNSIGNED: &str = "refs/reverser/unsigned";
+/// So many commits are read at a time: what git may say at once is bounded, and a replay may be of any length.
+const AT_ONCE: usize = 1_000;
 
 impl BranchClone {
     /// Adds `commits`, signed, on top of `tip` and moves `reference` there; returns their ids. With `is_scratch` the
@@ -48,11 +50,15 @@ impl BranchClone {
     }
 
     async fn objects(&self, ids: &[Oid]) -> Result<Vec<CommitObject>, GitError> {
-        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        let output =
-            self.command("cat-file").flag("--batch").offline().input(input.into_bytes()).run().await?.success()?;
-        let objects = journal::objects(&output.stdout).filter(|objects| objects.len() == ids.len());
-        let objects = objects.ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))?;
-        Ok(objects.into_iter().map(|(id, content)| CommitObject { id, content: content.to_vec() }).collect())
+        let mut commits = Vec::with_capacity(ids.len());
+        for part in ids.chunks(AT_ONCE) {
+            let input: String = part.iter().map(|id| format!("{id}\n")).collect();
+            let asked = self.command("cat-file").flag("--batch").offline().input(input.into_bytes());
+            let output = asked.run().await?.success()?;
+            let objects = journal::objects(&output.stdout).filter(|objects| objects.len() == part.len());
+            let objects = objects.ok_or_else(|| GitError::unreadable("cat-file", &output.stdout))?;
+            commits.extend(objects.into_iter().map(|(id, content)| CommitObject { id, content: content.to_vec() }));
+        }
+        Ok(commits)
     }
 }

@@ -45,7 +45,10 @@ impl Worker {
         let doubts = self.stage.take_seed_doubts(all);
         let existing = self.read_existing(doubts.iter().map(|(_, _, doubt)| doubt.existing).collect()).await;
         let Some(existing) = existing else {
-            self.unread.extend(doubts.iter().map(|(scope, ..)| scope.target.clone()));
+            for (scope, ..) in &doubts {
+                self.unread.insert(scope.target.clone());
+                self.stage.undecided(scope);
+            }
             return;
         };
         for ((scope, path, doubt), existing) in doubts.into_iter().zip(existing) {

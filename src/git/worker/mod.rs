@@ -131,7 +131,7 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
     let mut is_first = true;
     let mut wait = Duration::ZERO;
     loop {
-        let Some(opened) = open(&settings, &mut channels, opening, wait).await else { return };
+        let Some(opened) = open(&settings, &mut channels, opening, wait, !is_first).await else { return };
         let opened_at = Instant::now();
         tracing::info!(branch = %channels.spec.borrow().key, directory = %opened.clone.directory().display(), "Clone is open");
         let mut worker = Worker::new(&settings, channels, opened.clone);
@@ -152,14 +152,22 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
     }
 }
 
-/// Opens the clone after `wait`, trying again until it works or the worker is told to leave.
-async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mut wait: Duration) -> Option<Opened> {
+/// Opens the clone after `wait`, trying again until it works or the worker is told to leave. With `discards`, nothing that
+/// comes meanwhile waits for it: whoever lists for this branch lists for others, too, and all is asked for afterwards.
+async fn open(
+    settings: &Settings,
+    channels: &mut Channels,
+    opening: Opening,
+    mut wait: Duration,
+    discards: bool,
+) -> Option<Opened> {
     let mut failures = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             Ok(()) = channels.spec.changed() => {}
             () = channels.mailbox.closed() => return None,
+            () = discard(&channels.mailbox), if discards => return None,
         }
         let spec = channels.spec.borrow_and_update().clone();
         let (key, credentials, signing) = (&spec.key, &spec.credentials, spec.signing.clone());
@@ -175,6 +183,7 @@ async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mu
                 continue;
             }
             () = channels.mailbox.closed() => return None,
+            () = discard(&channels.mailbox), if discards => return None,
         };
         let failure = classify::describe(&error);
         tracing::warn!(branch = %spec.key, %error, reason = failure.reason, detail = failure.message, "Clone cannot be made");
@@ -182,6 +191,11 @@ async fn open(settings: &Settings, channels: &mut Channels, opening: Opening, mu
         failures += 1;
         wait = schedule::retry_after(Class::of(&error) == Class::Transient, failures, fastrand::f64());
     }
+}
+
+/// Resolves once the mailbox is closed.
+async fn discard(mailbox: &Mailbox) {
+    while mailbox.receive(AT_ONCE).await.is_some() {}
 }
 
 struct Worker {
