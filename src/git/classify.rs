@@ -31,7 +31,7 @@ pub enum Class {
     Bug,
 }
 
-const PATTERNS: [(&str, Class); 48] = [
+const PATTERNS: [(&str, Class); 49] = [
     ("could not read Username", Class::Auth),
     ("could not read Password", Class::Auth),
     ("Authentication failed", Class::Auth),
@@ -61,6 +61,8 @@ const PATTERNS: [(&str, Class); 48] = [
     ("unexpected disconnect", Class::Transient),
     ("transfer closed with", Class::Transient),
     ("returned error: 429", Class::Transient),
+    // It was there a moment ago, when its tip was asked for.
+    ("couldn't find remote ref", Class::Transient),
     ("returned error: 30", Class::Config),
     ("returned error: 5", Class::Transient),
     ("cannot lock ref", Class::Transient),

@@ -133,13 +133,13 @@ fn entry(registration: &Registration, rules: &[Value]) -> Value {
         "sideEffects": "None",
         "timeoutSeconds": 1,
         "admissionReviewVersions": ["v1"],
-        "matchConditions": match_conditions(registration.service_account.as_deref()),
+        "matchConditions": match_conditions(registration.service_account.as_deref(), rules == broad_rules()),
     })
 }
 
 /// What keeps calls away that could prove nothing. An expression that fails on some request silently keeps that call
 /// away too, so each tests for presence before it looks.
-fn match_conditions(service_account: Option<&str>) -> Vec<Value> {
+fn match_conditions(service_account: Option<&str>, is_broad: bool) -> Vec<Value> {
     let metadata = ["labels", "annotations", "finalizers"]
         .map(|field| format!("object.metadata.?{field} != oldObject.metadata.?{field}"))
         .join(" || ");
@@ -153,6 +153,14 @@ fn match_conditions(service_account: Option<&str>) -> Vec<Value> {
     ];
     if let Some(name) = service_account {
         conditions.push(("not-the-operator", format!("request.userInfo.username != '{name}'")));
+    }
+    if is_broad {
+        // While nobody answers, each call takes a second: the heartbeats of nodes and leaders must not.
+        let is = |resource: &str, groups: &str| {
+            format!("request.resource.resource == '{resource}' && request.resource.group in [{groups}]")
+        };
+        let (lease, event) = (is("leases", "'coordination.k8s.io'"), is("events", "'', 'events.k8s.io'"));
+        conditions.push(("no-heartbeats", format!("!({lease}) && !({event})")));
     }
     conditions.into_iter().map(|(name, expression)| json!({"name": name, "expression": expression})).collect()
 }
@@ -258,7 +266,17 @@ mod tests {
 
     #[test]
     fn without_an_account_of_its_own_no_user_is_left_out() {
-        assert_eq!(match_conditions(Some("x")).len(), match_conditions(None).len() + 1);
+        assert_eq!(match_conditions(Some("x"), false).len(), match_conditions(None, false).len() + 1);
+    }
+
+    #[test]
+    fn a_rule_for_everything_leaves_out_the_heartbeats_and_an_exact_one_does_not() {
+        let has = |rules: &[Value]| {
+            let entry = entry(&mk_registration(url()), rules);
+            entry["matchConditions"].as_array().unwrap().iter().any(|condition| condition["name"] == "no-heartbeats")
+        };
+        assert!(has(&broad_rules()));
+        assert!(!has(&[rule("coordination.k8s.io", "v1", &["leases".to_owned()], "Namespaced")]));
     }
 
     #[test]

@@ -318,6 +318,9 @@ async fn rules_of_somebody_else_are_left_alone() {
     apply(&cluster, &broad).await.unwrap();
     in_effect(&cluster, &witness).await;
     let body = json!({"metadata": {"name": "everything"}});
+    // Heartbeats first: what they led to would stand before the rest.
+    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases");
+    send(&cluster, "alice", "POST", &leases, &body).await.unwrap();
     send(&cluster, "alice", "POST", &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &body).await.unwrap();
     assert_eq!(calls(&witness, "alice"), ["CREATE secrets v1"]);
 
