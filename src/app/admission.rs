@@ -3,10 +3,10 @@
 use super::{Tasks, endless};
 use crate::attribution::Index;
 use crate::cli::{RunArguments, WebhookRules};
+use crate::resource::hex;
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::{self, Certificate, Desk, Endpoint, LiveCertificate, Mounted, Registration, Renewal};
 use anyhow::Context as _;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -96,11 +96,7 @@ fn random_segment() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let random = rustls::crypto::ring::default_provider().secure_random;
     random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system has no randomness"))?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    }))
+    Ok(hex(&bytes))
 }
 
 /// Where the API server finds the webhook, and the names that its certificate must carry for that.

@@ -3,9 +3,9 @@
 use super::message::{plain, user_name};
 use super::spec::Identity;
 use crate::attribution::{User, Verdict};
+use crate::resource::{glob, hex};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -84,7 +84,7 @@ impl Mapping {
     /// The entry for `user`: one that names exactly that user, else the first whose pattern fits.
     fn of(&self, user: &str) -> Option<&Entry> {
         let exact = self.authors.iter().find(|entry| entry.user == user);
-        exact.or_else(|| self.authors.iter().find(|entry| fits(&entry.user, user)))
+        exact.or_else(|| self.authors.iter().find(|entry| glob::matches(&entry.user, user)))
     }
 }
 
@@ -164,12 +164,8 @@ fn made_up(user: &str) -> String {
     if slug == user && !ends_like_a_hash(user) {
         return format!("{slug}@{NOBODYS_DOMAIN}");
     }
-    let hash = Sha256::digest(user.as_bytes()).iter().take(DIGITS / 2).fold(String::new(), |mut digits, byte| {
-        // Writing to a string cannot fail.
-        write!(digits, "{byte:02x}").ok();
-        digits
-    });
-    format!("{slug}-{hash}@{NOBODYS_DOMAIN}")
+    let digest = Sha256::digest(user.as_bytes());
+    format!("{slug}-{}@{NOBODYS_DOMAIN}", hex(&digest[..DIGITS / 2]))
 }
 
 /// Whether somebody else's made-up address could look like this user name.
@@ -182,18 +178,6 @@ fn is_address(text: &str) -> bool {
     let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.contains('@'));
     let domain = parts.is_some_and(|(_, domain)| domain.split('.').all(|label| !label.is_empty()));
     domain && text.len() <= LONGEST_ADDRESS && text.chars().all(|c| c.is_ascii_graphic() && !"<>\"(),:;\\".contains(c))
-}
-
-/// Whether `text` is as `pattern` says, in which `*` stands for any text.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
-    }
-    text.ends_with(last)
 }
 
 #[cfg(test)]
@@ -309,7 +293,7 @@ authors:
             ("a*c*e", "abde", false),
             ("**", "x", true),
         ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(glob::matches(pattern, text), expected, "{pattern} {text}");
         }
     }
 

@@ -4,7 +4,7 @@
 use super::commit::FileChange;
 use super::draft::{Draft, Edit};
 use crate::change::SeedScope;
-use crate::resource::{NamespacedName, Operation};
+use crate::resource::{NamespacedName, Operation, hex};
 use crate::rules::template::{MessageTemplate, MessageTemplates, Placeholder};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -255,7 +255,7 @@ pub fn user_name(user: &str) -> String {
         return name;
     }
     let digest = Sha256::digest(user.as_bytes());
-    let hash: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&digest[..4]);
     let name: String = name.chars().take(LONGEST_VALUE - 12).collect();
     format!("{name} ({hash})").trim_start().to_owned()
 }

@@ -17,6 +17,7 @@ use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
 use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType};
+use crate::rules::MessageTemplates;
 use crate::sanitize::Manifest;
 use crate::telemetry::metrics::AttributedChanges;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -218,8 +219,9 @@ impl Stage {
     }
 
     fn commit(&self, draft: Draft, seconds: i64) -> Commit {
-        let policy = self.targets.get(draft.target()).map(|target| target.commit.clone()).unwrap_or_default();
-        let message = self.installation.message(&policy.messages, &draft);
+        let default = MessageTemplates::default();
+        let templates = self.targets.get(draft.target()).map_or(&default, |target| &target.commit.messages);
+        let message = self.installation.message(templates, &draft);
         let committer = Signature::new(&self.committer, seconds);
         let target = Some(draft.target().clone());
         let (author, files) = match draft {
@@ -308,10 +310,10 @@ impl Stage {
         }
     }
 
-    /// Whether blobs wait to be stored; unless `all`, only enough to be worth a pack.
+    /// Whether enough blobs wait to be stored to be worth a pack.
     #[must_use]
-    pub fn has_blobs(&self, all: bool) -> bool {
-        !self.blobs.is_empty() && (all || self.blob_bytes >= PACK_BYTES)
+    pub const fn has_blobs(&self) -> bool {
+        self.blob_bytes >= PACK_BYTES
     }
 
     /// The blobs that must be stored before the commits that point to them.

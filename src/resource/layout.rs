@@ -4,6 +4,7 @@
 //! Components are percent-encoded outside `[A-Za-z0-9._-]`. A legal object name holds no `%`, so the encoding
 //! is injective and reversible.
 
+use super::hex::hex;
 use super::id::{ObjectName, ResourceId, ResourceType};
 use super::path::{BaseFolder, InvalidPath, RepoPath};
 use sha2::Digest as _;
@@ -60,7 +61,7 @@ fn encode(component: &str) -> String {
         let digest = sha2::Sha256::digest(component.as_bytes());
         encoded.truncate(KEPT_OF_LONG_COMPONENT);
         encoded.push('~');
-        digest.iter().take(8).for_each(|byte| encoded.push_str(&format!("{byte:02x}")));
+        encoded.push_str(&hex(&digest[..8]));
     }
     encoded
 }

@@ -6,6 +6,7 @@
 pub mod branch;
 pub mod glob;
 pub mod hash;
+pub mod hex;
 pub mod hosts;
 pub mod id;
 pub mod layout;
@@ -17,6 +18,7 @@ pub mod url;
 
 pub use branch::{BranchName, BranchPattern};
 pub use hash::{ContentHash, Fingerprint};
+pub use hex::hex;
 pub use hosts::{HostPattern, HostPolicy};
 pub use id::{ObjectName, ResourceId, ResourceType};
 pub use oid::Oid;

@@ -25,7 +25,7 @@ impl BranchClone {
         place::remove(&next.directory).map_err(failed)?;
         std::fs::create_dir_all(next.git_dir()).map_err(failed)?;
         let advertised = next.advertised(credentials).await?;
-        let tip = advertised.branch.or(advertised.head);
+        let tip = advertised.tip();
         next.marker.format = match tip {
             Some(oid) if oid.to_string().len() == 64 => ObjectFormat::Sha256,
             Some(_) => ObjectFormat::Sha1,

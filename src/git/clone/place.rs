@@ -1,7 +1,7 @@
 //! Where a clone lies, and how one takes another's place without ever being half there.
 
 use super::marker::Marker;
-use crate::resource::BranchKey;
+use crate::resource::{BranchKey, hex};
 use sha2::Digest as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,6 @@ fn folder_name(key: &BranchKey) -> String {
         .take(120)
         .collect();
     let identity = format!("{}\0{}\0{}\0{}", key.provider, key.provider_uid, key.url.normalized(), key.branch);
-    let hash: String = sha2::Sha256::digest(identity).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hash}", readable.trim_start_matches(['.', '_', '-']))
+    let digest = sha2::Sha256::digest(identity);
+    format!("{}-{}", readable.trim_start_matches(['.', '_', '-']), hex(&digest[..4]))
 }

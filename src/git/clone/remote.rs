@@ -31,6 +31,13 @@ pub(super) struct Advertised {
     pub(super) head: Option<Oid>,
 }
 
+impl Advertised {
+    /// What the branch is, or would be made from: it stands where the default branch stands if the remote has no such.
+    pub(super) fn tip(&self) -> Option<Oid> {
+        self.branch.or(self.head)
+    }
+}
+
 impl BranchClone {
     /// The content of blobs; those that a partial clone lacks are fetched. Empty are those that nobody has, and one that
     /// is longer than what git is let say.
@@ -99,7 +106,7 @@ impl BranchClone {
     pub async fn fetch(&self, known: Option<Oid>, credentials: &Credentials) -> Result<RemoteTip, GitError> {
         let advertised = self.advertised(credentials).await?;
         let exists = advertised.branch.is_some();
-        let tip = advertised.branch.or(advertised.head);
+        let tip = advertised.tip();
         if tip.is_none() || tip == known {
             return Ok(RemoteTip { tip, exists });
         }
@@ -139,7 +146,7 @@ impl BranchClone {
     /// commit the push would be a fast-forward, and bring back what was removed there.
     pub async fn push(&self, tip: Oid, base: Option<Oid>, credentials: &Credentials) -> PushOutcome {
         match self.advertised(credentials).await {
-            Ok(Advertised { branch, head }) if branch.or(head) != base => {
+            Ok(advertised) if advertised.tip() != base => {
                 return PushOutcome::Stale("the branch has moved".to_owned());
             }
             Ok(_) => {}

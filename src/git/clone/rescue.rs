@@ -1,6 +1,6 @@
 //! Making a clone anew without losing the journal of the old one.
 
-use super::{BASE, BranchClone, READS};
+use super::{BASE, BranchClone};
 use crate::git::cli::GitError;
 use crate::git::commit::{Commit, FileChange};
 use crate::git::journal;
@@ -91,8 +91,11 @@ impl BranchClone {
 
     async fn follows(&self, base: Option<Oid>, tip: Oid) -> Result<bool, GitError> {
         let Some(base) = base else { return Ok(true) };
-        let asked = self.command("merge-base").flag("--is-ancestor").operand(base.to_string());
-        Ok(asked.operand(tip.to_string()).offline().deadline(READS).run().await?.code == 0)
+        match self.contains(tip, base).await {
+            // What cannot be walked leads nowhere.
+            Err(GitError::Failed { .. }) => Ok(false),
+            known => known,
+        }
     }
 
     async fn known_base(&self) -> Option<Oid> {

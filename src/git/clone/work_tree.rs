@@ -6,8 +6,8 @@
 
 use super::{BranchClone, READS};
 use crate::git::cli::{GitError, Output};
-use crate::resource::Oid;
 use crate::resource::oid::ObjectFormat;
+use crate::resource::{Oid, hex};
 use sha1::Digest as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ impl State {
 fn checksum_of(index: &Path) -> Option<String> {
     let bytes = std::fs::read(index).ok()?;
     let last = bytes.len().checked_sub(20)?;
-    Some(bytes[last..].iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes[last..]))
 }
 
 /// As git does it: who makes the lock has the index.

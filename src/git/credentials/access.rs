@@ -89,10 +89,9 @@ impl Access {
         self.redaction.add_login(login.username.expose(), login.password.expose());
         let (user, password) = (percent_encode(login.username.expose()), percent_encode(login.password.expose()));
         let line = format!("{}://{user}:{password}@{}\n", scheme(url), url.authority());
-        // The shell that starts the helper sees the path: a quote cannot occur in a path of tempfile's making below a
-        // directory that the administrator chose, but would be escaped.
-        let path = self.file("login", &line)?.replace('\'', r"'\''");
-        self.set("credential.helper", format!("store --file='{path}'"));
+        // The shell that starts the helper sees the path, which is below a directory that the administrator chose.
+        let path = quoted(&self.file("login", &line)?);
+        self.set("credential.helper", format!("store --file={path}"));
         Ok(())
     }
 
@@ -133,6 +132,11 @@ impl Access {
         file.write_all(content.as_bytes())?;
         path.into_os_string().into_string().map_err(|_| io::Error::other("the path of the directory is no UTF-8"))
     }
+}
+
+/// One word for a shell, whatever is in it.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What settings for the host of `url` are named by.

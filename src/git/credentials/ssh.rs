@@ -1,6 +1,6 @@
 //! How git gets to a server over SSH: a command line for ssh that is all ours, and the files that it names.
 
-use super::access::Access;
+use super::access::{Access, quoted};
 use super::address::Addresses;
 use super::error::AccessError;
 use super::kinds::{Authentication, Credentials};
@@ -83,11 +83,6 @@ fn command_line(key: Option<&str>, known_hosts: Option<&str>, is_ambient: bool) 
     option(&format!("UserKnownHostsFile=\"{}\"", known_hosts.unwrap_or("/dev/null")));
     option(&format!("IdentityFile=\"{}\"", key.unwrap_or("none")));
     line + " -F /dev/null"
-}
-
-/// One word for a shell, whatever is in it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

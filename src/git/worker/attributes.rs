@@ -1,7 +1,6 @@
 //! Nothing is written in clear that belongs under a filter.
 
 use super::Worker;
-use crate::change::Resync;
 use crate::git::attributes::{AttributeFiles, Filtered};
 use crate::git::cli::GitError;
 use crate::resource::{NamespacedName, RepoPath};
@@ -63,17 +62,13 @@ impl Worker {
         if self.guard.observe(files) {
             tracing::info!(branch = %self.spec.key, "The branch has other attributes now");
             self.stage.pardon();
-            for target in self.spec.targets.keys() {
-                self.channels.request(Resync::Target(target.clone()));
-            }
+            self.request_everything();
         }
     }
 
     /// Lets everybody try again: what somebody has changed may be what was in the way.
     pub(super) fn pardon(&mut self) {
         self.stage.pardon();
-        for target in self.guard.pardon() {
-            self.channels.request(Resync::Target(target));
-        }
+        self.channels.request_targets(self.guard.pardon());
     }
 }

@@ -20,7 +20,7 @@ impl Worker {
                 self.tell_lost();
             }
         }
-        self.store_blobs(false).await;
+        self.store_blobs().await;
         for (target, ids) in group_by_target(self.stage.take_dropped()) {
             self.channels.request(Resync::Objects { target, ids });
         }
@@ -90,9 +90,7 @@ impl Worker {
 
     /// Asks again for the targets of which files could not be read, now that they can.
     pub(super) fn ask_for_unread(&mut self) {
-        for target in std::mem::take(&mut self.unread) {
-            self.channels.request(Resync::Target(target));
-        }
+        self.channels.request_targets(std::mem::take(&mut self.unread));
     }
 }
 

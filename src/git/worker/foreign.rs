@@ -1,7 +1,6 @@
 //! Looking after what others edit in our folders.
 
 use super::Worker;
-use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::spec::TargetSpec;
 use crate::git::status::Warning;
@@ -71,8 +70,8 @@ impl Worker {
 
     fn ask_for_targets_of(&self, paths: &[RepoPath]) {
         let targets = paths.iter().filter_map(|path| target_of(&self.spec.targets, path));
-        let names: BTreeSet<_> = targets.map(|(name, _)| name).collect();
-        names.into_iter().for_each(|target| self.channels.request(Resync::Target(target.clone())));
+        let names: BTreeSet<_> = targets.map(|(name, _)| name.clone()).collect();
+        self.channels.request_targets(names);
     }
 
     /// Tells of files that are left to others from now on.

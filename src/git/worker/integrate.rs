@@ -5,7 +5,7 @@ use crate::git::classify::{self, Class};
 use crate::git::cli::GitError;
 use crate::git::clone::RemoteTip;
 use crate::git::status::Warning;
-use crate::resource::{BaseFolder, Oid, RepoPath};
+use crate::resource::{Oid, RepoPath};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -80,15 +80,15 @@ impl Worker {
             return Ok(false);
         }
         let known: Vec<Oid> = self.base.into_iter().chain([tip]).collect();
-        let history = self.clone.history(onto, &known, self.folders(), &self.instance).await?;
+        let history = self.clone.history(onto, &known, self.stage.folders(), &self.instance).await?;
         Ok(!history.ours.is_empty())
     }
 
     /// The paths that others changed between `base` and `tip`; all that differ, if the history was rewritten.
     async fn foreign_paths(&self, base: Oid, tip: Oid, keeps_base: bool) -> Result<BTreeSet<RepoPath>, GitError> {
-        let mut paths = self.clone.differences(base, tip, self.folders()).await?;
+        let mut paths = self.clone.differences(base, tip, self.stage.folders()).await?;
         if keeps_base && !paths.is_empty() {
-            let history = self.clone.history(tip, &[base], self.folders(), &self.instance).await?;
+            let history = self.clone.history(tip, &[base], self.stage.folders(), &self.instance).await?;
             paths.retain(|path| history.foreign.contains(path));
         }
         Ok(paths)
@@ -147,9 +147,5 @@ impl Worker {
         for target in self.spec.targets.keys() {
             self.channels.warn(Warning { target: target.clone(), reason, message: message.to_owned() });
         }
-    }
-
-    pub(super) fn folders(&self) -> impl Iterator<Item = &BaseFolder> + Clone {
-        self.spec.targets.values().map(|target| &target.folder)
     }
 }

@@ -1,7 +1,6 @@
 //! Making commits, and knowing what the branch holds.
 
 use super::{Worker, now};
-use crate::change::Resync;
 use crate::git::cli::GitError;
 use crate::git::status::{TargetState, TargetStatus};
 use crate::resource::{BaseFolder, NamespacedName};
@@ -32,7 +31,7 @@ impl Worker {
         if !self.may_write().await {
             return;
         }
-        self.store_blobs(true).await;
+        self.store_taken().await;
         self.settle_batch().await;
         let commits = self.stage.take_commits(now().seconds);
         if commits.is_empty() {
@@ -56,10 +55,14 @@ impl Worker {
         self.report_journal();
     }
 
-    pub(super) async fn store_blobs(&mut self, all: bool) {
-        if !self.stage.has_blobs(all) || !self.may_write().await {
-            return;
+    /// Stores the blobs of lists once they are enough to be worth a pack.
+    pub(super) async fn store_blobs(&mut self) {
+        if self.stage.has_blobs() && self.may_write().await {
+            self.store_taken().await;
         }
+    }
+
+    async fn store_taken(&mut self) {
         let blobs = self.stage.take_blobs();
         if blobs.is_empty() {
             return;
@@ -122,9 +125,7 @@ impl Worker {
 
     /// Nobody knows what of it was lost.
     pub(super) fn request_everything(&self) {
-        for target in self.spec.targets.keys() {
-            self.channels.request(Resync::Target(target.clone()));
-        }
+        self.channels.request_targets(self.spec.targets.keys().cloned());
     }
 
     /// Tells which targets can be written; none before the remote was looked at, nor while something is damaged.

@@ -117,6 +117,10 @@ impl Channels {
         }
     }
 
+    fn request_targets(&self, targets: impl IntoIterator<Item = NamespacedName>) {
+        targets.into_iter().for_each(|target| self.request(Resync::Target(target)));
+    }
+
     fn request(&self, resync: Resync) {
         if self.resync.send(resync).is_err() {
             tracing::debug!("Nobody answers resyncs: the program is leaving");

@@ -45,11 +45,12 @@ impl Worker {
 
     /// The server lets us in, but refuses these commits: only people can do something about it.
     fn refused(&mut self, said: &str) {
+        let failure = classify::failure(Class::Rejected, said);
         if self.refused_at.is_none() {
-            self.warn("PushRejected", &classify::failure(Class::Rejected, said).message);
+            self.warn("PushRejected", &failure.message);
         }
         self.refused_at.get_or_insert(self.spec.revision);
-        self.failed(classify::failure(Class::Rejected, said), false);
+        self.failed(failure, false);
     }
 
     /// We may write.
