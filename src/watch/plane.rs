@@ -86,8 +86,10 @@ pub async fn run(
 impl Plane {
     /// Stops what is no longer wanted, starts what is new, and tells the others.
     fn follow(&mut self, rules: &Arc<RuleSet>) {
-        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> =
-            rules.kinds().map(|kind| (Arc::clone(kind), rules.scope(kind))).collect();
+        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> = rules
+            .kinds()
+            .flat_map(|kind| rules.scopes(kind, 1).into_iter().map(|scope| (Arc::clone(kind), scope)))
+            .collect();
         self.streams.retain(|key, running| {
             let keep = wanted.contains(key);
             if !keep {

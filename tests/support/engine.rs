@@ -20,8 +20,8 @@ use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, 
 use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState, Warning};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
-    BaseFolder, BranchKey, BranchName, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId, ResourceType,
-    layout,
+    BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId,
+    ResourceType, layout,
 };
 use gitops_reverser::rules::CommitPolicy;
 use gitops_reverser::sanitize::Manifest;
@@ -227,7 +227,7 @@ pub(crate) async fn seed(mailbox: &Mailbox, objects: &[(&str, &str)]) {
         target: target(),
         folder: BaseFolder::new("base").unwrap(),
         kind: kind(),
-        namespace: None,
+        namespaces: NamespaceSet::ALL,
     });
     mailbox.send_seed(Message::SeedBegin(Arc::clone(&scope))).await;
     for (name, value) in objects {
@@ -235,7 +235,7 @@ pub(crate) async fn seed(mailbox: &Mailbox, objects: &[(&str, &str)]) {
         let item = SeedItem { path, manifest: manifest(name, value), operations };
         mailbox.send_seed(Message::SeedItem(Arc::clone(&scope), item)).await;
     }
-    mailbox.send_seed(Message::SeedEnd(scope, true)).await;
+    mailbox.send_seed(Message::SeedEnd(scope, NamespaceSet::ALL)).await;
 }
 
 pub(crate) async fn commits(repo: &RemoteRepo, count: usize) {
