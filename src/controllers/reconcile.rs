@@ -92,7 +92,7 @@ pub async fn run(context: Context) -> Result<(), Error> {
         });
         let mut specs = branches::specs(&compiled, &snapshot.secrets, &committer);
         revision::stamp(&mut specs, &snapshot);
-        pool.apply(specs);
+        pool.apply(specs, &HashSet::new());
         if published.as_deref() != Some(&compiled.set) {
             let set = Arc::new(compiled.set.clone());
             rules.send_replace(Arc::clone(&set));

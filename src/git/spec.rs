@@ -3,8 +3,10 @@
 pub use super::credentials::Credentials;
 use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
-use crate::rules::CommitPolicy;
+use crate::rules::{CommitPolicy, Selection};
+pub use crate::rules::{Prune, PruneMode};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The desired state of one branch's worker. Equal specs change nothing.
@@ -38,6 +40,12 @@ pub struct TargetSpec {
     pub foreign_edit_grace: Duration,
     /// How its commits are made.
     pub commit: CommitPolicy,
+    /// Which files are removed.
+    pub prune: Prune,
+    /// What rules in effect select, and what is kept: whatever comes for other objects is dropped.
+    pub selection: Arc<Selection>,
+    /// What was selected and is no more. Files of it that [`TargetSpec::selection`] does not cover go.
+    pub gone: Arc<Selection>,
 }
 
 /// A name and an e-mail address as git writes them into a commit.
