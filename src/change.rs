@@ -1,7 +1,7 @@
 //! The values that cross from the watch plane to git, and the request that goes back.
 
 use crate::attribution::Verdict;
-use crate::resource::{BaseFolder, NamespacedName, Operations, RepoPath, ResourceId, ResourceType};
+use crate::resource::{BaseFolder, NamespaceSet, NamespacedName, Operations, RepoPath, ResourceId, ResourceType};
 use crate::sanitize::Manifest;
 use std::sync::Arc;
 
@@ -29,8 +29,10 @@ pub struct Change {
 pub enum Content {
     /// These bytes.
     Upsert(Manifest),
-    /// Nothing: the file goes.
+    /// Nothing: the file goes with its object.
     Delete,
+    /// Nothing: the object lives on, but no rule selects it any more.
+    Deselect,
     /// Bytes that were dropped to stay within the mailbox's budget; a [`Resync`] brings them back.
     Dropped,
 }
@@ -44,7 +46,7 @@ pub struct ObjectVersion {
     pub resource_version: Arc<str>,
 }
 
-/// The objects of one type, in one namespace or in all, that one complete list covers for one target.
+/// The objects of one type, in some or all namespaces, that one complete list covers for one target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SeedScope {
     /// The target.
@@ -53,8 +55,8 @@ pub struct SeedScope {
     pub folder: BaseFolder,
     /// The type.
     pub kind: Arc<ResourceType>,
-    /// The only namespace that the list covers; `None`: all of them, or a cluster-scoped type.
-    pub namespace: Option<Arc<str>>,
+    /// The namespaces that the list covers.
+    pub namespaces: NamespaceSet,
 }
 
 /// One object of an initial list.

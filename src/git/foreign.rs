@@ -55,12 +55,12 @@ impl ForeignEdits {
         self.lost.remove(path);
     }
 
-    /// A complete list of what lies below `prefix` would write or remove `differing`. Of what was edited before it was
+    /// A complete list of what `covers` tells would write or remove `differing`. Of what was edited before it was
     /// begun, which `None` says of nothing, it found everything else as it should be. Returns those that are left alone;
     /// the others count as overwritten if they were edited.
     pub fn hold<'a>(
         &mut self,
-        prefix: &str,
+        covers: impl Fn(&RepoPath) -> bool,
         differing: impl Iterator<Item = &'a RepoPath>,
         begun: Option<Instant>,
         now: Instant,
@@ -74,7 +74,7 @@ impl ForeignEdits {
             }
         }
         let is_settled = |edit: &Edit| begun.is_some_and(|begun| edit.noted < begun);
-        self.edits.retain(|path, edit| !path.as_str().starts_with(prefix) || held.contains(path) || !is_settled(edit));
+        self.edits.retain(|path, edit| !covers(path) || held.contains(path) || !is_settled(edit));
         held
     }
 
@@ -141,7 +141,8 @@ mod tests {
     /// Which of `differing` a complete list leaves alone.
     fn hold(edits: &mut ForeignEdits, differing: &[&str], now: Instant) -> Vec<String> {
         let differing: Vec<_> = differing.iter().map(|name| path(name)).collect();
-        let held = edits.hold("base/maps/", differing.iter(), Some(now + MINUTE / 60), now);
+        let covers = |path: &RepoPath| path.as_str().starts_with("base/maps/");
+        let held = edits.hold(covers, differing.iter(), Some(now + MINUTE / 60), now);
         held.into_iter().map(|path| path.to_string().replace("base/maps/", "")).collect()
     }
 

@@ -4,7 +4,7 @@
 //! content and come back by a resync.
 
 use crate::change::{Change, Content, SeedItem, SeedScope};
-use crate::resource::RepoPath;
+use crate::resource::{NamespaceSet, RepoPath};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -28,9 +28,8 @@ pub enum Message {
     SeedItem(Arc<SeedScope>, SeedItem),
     /// An object of the list whose file is to stay as it is.
     SeedKeep(Arc<SeedScope>, RepoPath),
-    /// The list is complete: files of its scope that it did not name are orphans. `sweep` tells whether the rules want
-    /// them removed.
-    SeedEnd(Arc<SeedScope>, bool),
+    /// The list is complete: files of its scope that it did not name are orphans, and those in these namespaces are to go.
+    SeedEnd(Arc<SeedScope>, NamespaceSet),
 }
 
 impl Message {
@@ -38,7 +37,7 @@ impl Message {
         let content = match self {
             Self::Change(change) => match &change.content {
                 Content::Upsert(manifest) => manifest.len(),
-                Content::Delete | Content::Dropped => 0,
+                Content::Delete | Content::Deselect | Content::Dropped => 0,
             },
             Self::SeedItem(_, item) => item.manifest.len(),
             Self::SeedBegin(_) | Self::SeedKeep(..) | Self::SeedEnd(..) => 0,

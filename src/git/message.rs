@@ -181,7 +181,7 @@ impl<'a> List<'a> {
         match placeholder {
             Placeholder::Operation => "RECONCILE".to_owned(),
             Placeholder::Kind => plain(&self.scope.kind.kind),
-            Placeholder::Namespace => self.scope.namespace.as_deref().map(plain).unwrap_or_default(),
+            Placeholder::Namespace => self.scope.namespaces.single().map(|name| plain(name)).unwrap_or_default(),
             Placeholder::ApiVersion => plain(&self.scope.kind.api_version()),
             Placeholder::Resource => plain(&self.scope.kind.resource),
             Placeholder::Target => plain(&self.scope.target.to_string()),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::git::samples::{mk_edit, mk_kind, mk_verdict};
-use crate::resource::{BaseFolder, ObjectName, RepoPath, ResourceId};
+use crate::resource::{BaseFolder, NamespaceSet, ObjectName, RepoPath, ResourceId};
 use crate::rules::template::Purpose;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ fn list() -> Draft {
         target: NamespacedName::new("team", "live"),
         folder: BaseFolder::root(),
         kind: mk_kind("Deployment", true),
-        namespace: Some("shop".into()),
+        namespaces: NamespaceSet::one("shop"),
     };
     let path = |name| RepoPath::new(name).unwrap();
     Draft::List(Arc::new(scope), vec![FileChange::Remove(path("a")), FileChange::Remove(path("b"))])

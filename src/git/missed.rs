@@ -55,7 +55,7 @@ impl Missed {
         object: &ResourceId,
     ) -> Verdict {
         let made_up_for = |scope: &Arc<SeedScope>| {
-            scope.kind == object.kind && (scope.namespace.is_none() || scope.namespace == object.name.namespace)
+            scope.kind == object.kind && scope.namespaces.contains(object.name.namespace.as_deref())
         };
         let is_whole = self.targets.get(target).is_none_or(|lists| lists.iter().any(made_up_for));
         match self.files.remove(path) {

@@ -16,7 +16,9 @@ use super::window::Windows;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType};
+use crate::resource::{
+    BaseFolder, NamespaceSet, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType,
+};
 use crate::rules::MessageTemplates;
 use crate::sanitize::Manifest;
 use crate::telemetry::metrics::AttributedChanges;
@@ -387,7 +389,7 @@ impl Stage {
                     seed.seen.insert(path);
                 }
             }
-            Message::SeedEnd(scope, sweep) => return self.seed_end(scope, sweep),
+            Message::SeedEnd(scope, sweep) => return self.seed_end(scope, &sweep),
         }
         None
     }
@@ -401,7 +403,7 @@ impl Stage {
         self.foreign.object_changed(&change.path);
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),
-            Content::Delete => None,
+            Content::Delete | Content::Deselect => None,
             Content::Dropped => {
                 self.missed.version(&change.path, &change.verdict);
                 self.dropped.push((change.target, change.id));
@@ -464,14 +466,15 @@ impl Stage {
         }
     }
 
-    fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: bool) -> Option<Sweep> {
+    fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: &NamespaceSet) -> Option<Sweep> {
         let seed = self.seeds.remove(&scope)?;
         self.missed.listed(&scope);
-        let folder = layout::folder_of(&scope.folder, &scope.kind, scope.namespace.as_deref());
-        let orphans = self.index.below(&folder).filter(|(path, _)| sweep && !seed.seen.contains(*path));
+        let folder = folder_of(&scope);
+        let orphans = self.index.below(&folder).filter(|(path, _)| !seed.seen.contains(*path));
         let candidates = orphans
             .filter_map(|(path, oid)| {
-                Some((path.clone(), oid, layout::object_at(&scope.folder, &scope.kind, path.as_str())?))
+                let name = layout::object_at(&scope.folder, &scope.kind, path.as_str())?;
+                sweep.contains(name.namespace.as_deref()).then(|| (path.clone(), oid, name))
             })
             .collect();
         Some(Sweep { begun: seed.begun, writes: seed.writes, candidates, scope })
@@ -482,9 +485,8 @@ impl Stage {
         let differs = |(path, oid): &(RepoPath, Oid)| self.index.get(path) != Some(*oid);
         let mut writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
         let mut orphans = orphans;
-        let folder = layout::folder_of(&sweep.scope.folder, &sweep.scope.kind, sweep.scope.namespace.as_deref());
         let differing = writes.iter().map(|(path, _)| path).chain(&orphans);
-        let held = self.foreign.hold(&folder, differing, sweep.begun, now.instant);
+        let held = self.foreign.hold(|path| covers(&sweep.scope, path), differing, sweep.begun, now.instant);
         writes.retain(|(path, _)| !held.contains(path));
         orphans.retain(|path| !held.contains(path));
         writes.iter().for_each(|(path, _)| self.missed.settled(path));
@@ -530,6 +532,17 @@ impl Stage {
             FileChange::Remove(path) => self.index.remove(path),
         }
     }
+}
+
+/// What the paths of all files that a list can be about start with.
+fn folder_of(scope: &SeedScope) -> String {
+    layout::folder_of(&scope.folder, &scope.kind, scope.namespaces.single().map(|name| &**name))
+}
+
+/// Whether a list can be about the file `path`.
+fn covers(scope: &SeedScope, path: &RepoPath) -> bool {
+    let name = layout::object_at(&scope.folder, &scope.kind, path.as_str());
+    name.is_some_and(|name| scope.namespaces.contains(name.namespace.as_deref()))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use super::*;
 use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
 use crate::git::samples::{ADMITTED, mk_verdict};
+use crate::git::spec::Prune;
 use crate::resource::{Operations, ResourceType};
-use crate::rules::CommitPolicy;
+use crate::rules::{CommitPolicy, Selected, Selection};
 use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
@@ -53,6 +54,27 @@ fn mk_change(name: &str, content: Content) -> Change {
     }
 }
 
+/// What selects all ConfigMaps.
+fn mk_selection() -> Selection {
+    Selection::new([mk_selected(NamespaceSet::ALL)])
+}
+
+fn mk_selected(namespaces: NamespaceSet) -> Selected {
+    let (resource, version) = ("configmaps".to_owned(), "v1".to_owned());
+    Selected { group: String::new(), resource, version, namespaces, selector: None, deletes: true }
+}
+
+fn mk_target(commit: CommitPolicy) -> TargetSpec {
+    TargetSpec {
+        folder: folder(),
+        foreign_edit_grace: Duration::from_secs(60),
+        commit,
+        prune: Prune::default(),
+        selection: Arc::new(mk_selection()),
+        gone: Arc::default(),
+    }
+}
+
 /// A stage whose branch holds the files `present`.
 fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let installation =
@@ -60,9 +82,7 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    let mirrored =
-        TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: CommitPolicy::default() };
-    stage.set_targets([(target(), mirrored)].into(), committer);
+    stage.set_targets([(target(), mk_target(CommitPolicy::default()))].into(), committer);
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());
@@ -127,7 +147,7 @@ fn dropped_content_is_asked_for() {
 
 fn mk_scope(folder: &str) -> Arc<SeedScope> {
     let folder = BaseFolder::new(folder).unwrap();
-    Arc::new(SeedScope { target: target(), folder, kind: id("a").kind, namespace: None })
+    Arc::new(SeedScope { target: target(), folder, kind: id("a").kind, namespaces: NamespaceSet::ALL })
 }
 
 fn item(name: &str, text: &str) -> SeedItem {
@@ -146,7 +166,7 @@ fn a_list_writes_what_differs_and_names_the_orphans() {
         stage.take(Message::SeedItem(Arc::clone(&scope), item(name, text)), now());
     }
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("kept")), now());
-    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
     let orphans: Vec<RepoPath> = sweep.candidates.iter().map(|(path, ..)| path.clone()).collect();
     assert_eq!(orphans, [path("gone")]);
     stage.finish(sweep, orphans, now());
@@ -163,7 +183,7 @@ fn a_list_that_changes_nothing_makes_no_commit() {
     let scope = mk_scope("live");
     stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
     stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "x")), now());
-    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
     assert!(stage.take_commits(NOW).is_empty());
 }
@@ -173,7 +193,7 @@ fn without_the_wish_to_delete_nothing_is_an_orphan() {
     let mut stage = mk_stage(&[("gone", "x")]);
     let scope = mk_scope("live");
     stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
-    let sweep = stage.take(Message::SeedEnd(scope, false), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::NONE), now()).unwrap();
     assert!(sweep.candidates.is_empty());
 }
 
@@ -182,13 +202,13 @@ fn a_list_for_another_folder_of_the_target_has_no_effect() {
     let mut stage = mk_stage(&[("gone", "x")]);
     let scope = mk_scope("elsewhere");
     stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
-    assert!(stage.take(Message::SeedEnd(scope, true), now()).is_none());
+    assert!(stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).is_none());
 }
 
 #[test]
 fn a_list_that_never_began_here_has_no_effect() {
     let mut stage = mk_stage(&[("gone", "x")]);
-    assert!(stage.take(Message::SeedEnd(mk_scope("live"), true), now()).is_none());
+    assert!(stage.take(Message::SeedEnd(mk_scope("live"), NamespaceSet::ALL), now()).is_none());
 }
 
 #[test]
@@ -198,7 +218,7 @@ fn what_a_change_wrote_meanwhile_is_not_written_again() {
     stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
     stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "x")), now());
     take(&mut stage, mk_change("a", Content::Upsert(manifest("x"))));
-    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
     assert_eq!(subjects(&mut stage), ["[CREATE] ConfigMap/a in ns/shop by user/unknown"]);
 }
@@ -212,8 +232,7 @@ fn mk_grouping(present: &[(&str, &str)], window: Duration) -> Stage {
     let mut stage = mk_stage(present);
     let committer = stage.committer.clone();
     let policy = CommitPolicy { window, ..CommitPolicy::default() };
-    let mirrored = TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: policy };
-    stage.set_targets([(target(), mirrored)].into(), committer);
+    stage.set_targets([(target(), mk_target(policy))].into(), committer);
     stage
 }
 
@@ -286,7 +305,7 @@ fn a_list_does_not_overtake_a_window() {
     stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "2")), now());
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("b")), now());
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("c")), now());
-    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
     assert_eq!(
         subjects(&mut stage),
@@ -347,7 +366,7 @@ fn until_a_list_nobody_is_the_only_author_of_what_may_have_been_lost() {
         let scope = mk_scope("live");
         stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
         stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "3")), now());
-        let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+        let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
         stage.finish(sweep, Vec::new(), now());
         take(&mut stage, by("carol", mk_change("a", Content::Upsert(manifest("4")))));
         assert_eq!(parts(&mut stage), [part("carol", "")]);
@@ -363,7 +382,7 @@ fn whoever_changes_what_a_list_left_to_others_is_not_its_only_author() {
     for name in ["a", "b"] {
         stage.take(Message::SeedItem(Arc::clone(&scope), item(name, "2")), now());
     }
-    let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
     stage.finish(sweep, Vec::new(), now());
     for name in ["a", "b"] {
         take(&mut stage, by("bob", mk_change(name, Content::Upsert(manifest("3")))));
@@ -392,7 +411,7 @@ fn an_edit_of_what_a_list_has_read_already_is_not_taken_for_settled_by_its_end()
         for (scope, path, doubt) in doubts {
             stage.overwrite(&scope, path, doubt.manifest);
         }
-        let sweep = stage.take(Message::SeedEnd(scope, true), now()).unwrap();
+        let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
         stage.finish(sweep, Vec::new(), now());
         assert!(stage.take_commits(NOW).is_empty());
         assert!(stage.foreign().due().is_some(), "nobody would write what the cluster has (read before: {is_read})");

@@ -157,6 +157,7 @@ pub(super) mod tests {
     use super::*;
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
+    use std::collections::BTreeSet;
 
     fn mk<K: DeserializeOwned>(metadata: &Value, mut spec: Value, change: Value) -> K {
         let Value::Object(change) = change else { panic!("{change} is no object") };
@@ -226,9 +227,9 @@ pub(super) mod tests {
     fn routes(compiled: &Compiled) -> Vec<String> {
         let set = &compiled.set;
         let lines = set.kinds().flat_map(|kind| {
-            set.routes(kind).iter().map(move |route| {
-                format!("{kind} -> {} from {}", route.target.name, route.namespace.as_deref().unwrap_or("*"))
-            })
+            set.routes(kind)
+                .iter()
+                .map(move |route| format!("{kind} -> {} from {}", route.target.name, route.namespaces))
         });
         lines.collect()
     }
@@ -255,8 +256,8 @@ pub(super) mod tests {
         assert_eq!(routes(&compiled), ["v1/configmaps -> ns/a from ns", "v1/secrets -> other/a from other"]);
         assert!(compiled.verdicts.watch_rules.values().all(Result::is_ok));
         let secrets = mk_catalog().versions("secrets", "")[0].clone();
-        assert_eq!(compiled.set.scope(&secrets), WatchScope::Namespace("other".into()));
-        assert!(!compiled.set.routes(&secrets)[0].operations.contains(crate::resource::Operation::Update));
+        assert_eq!(compiled.set.scopes(&secrets, 1), BTreeSet::from([WatchScope::Namespace("other".into())]));
+        assert!(!compiled.set.routes(&secrets)[0].wish.operations().contains(crate::resource::Operation::Update));
     }
 
     #[test]
@@ -274,7 +275,7 @@ pub(super) mod tests {
             let rule = json!({"rules": [{"resources": ["secrets"], "operations": operations}]});
             let compiled = compile_rules(&[mk_rule("ns", "r", 0, rule)], &[]);
             let secrets = mk_catalog().versions("secrets", "")[0].clone();
-            assert_eq!(compiled.set.routes(&secrets)[0].operations, expected, "{operations}");
+            assert_eq!(compiled.set.routes(&secrets)[0].wish.operations(), expected, "{operations}");
         }
     }
 
@@ -370,10 +371,10 @@ pub(super) mod tests {
         let cluster_rule =
             mk_cluster_rule("c", 0, json!({"rules": [{"scope": "Namespaced", "resources": ["secrets"]}]}));
         let compiled = compile_rules(&[rule], &[cluster_rule]);
-        assert_eq!(routes(&compiled), ["v1/secrets -> ns/a from *", "v1/secrets -> ns/a from ns"]);
+        assert_eq!(routes(&compiled), ["v1/secrets -> ns/a from ns", "v1/secrets -> ns/a from *"]);
         let secrets = mk_catalog().versions("secrets", "")[0].clone();
-        assert_eq!(compiled.set.scope(&secrets), WatchScope::All);
-        assert_eq!(compiled.set.wanting(&secrets, Some("ns")).count(), 1);
+        assert_eq!(compiled.set.scopes(&secrets, 10), BTreeSet::from([WatchScope::All]));
+        assert_eq!(compiled.set.wanting(&secrets, Some("ns"), &BTreeMap::new()).count(), 1);
     }
 
     #[test]

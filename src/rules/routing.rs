@@ -3,9 +3,9 @@
 use super::catalog::Catalog;
 use super::compile::{Age, INVALID_CONFIGURATION, NO_MATCHING_RESOURCES, Rejection, Verdict};
 use super::selector::{Problem, Reach, Selected, Selection, resolve};
-use super::set::{Route, Target};
+use super::set::{Route, Target, Wish};
 use crate::api::{ClusterWatchRule, GROUP, WatchRule};
-use crate::resource::{NamespacedName, Operation, Operations, ResourceType};
+use crate::resource::{NamespaceSet, NamespacedName, Operation, Operations, ResourceType};
 use kube::ResourceExt as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Rule<'a> {
     pub(super) age: Age,
     sink: NamespacedName,
     sink_is_ours: bool,
-    namespace: Option<Arc<str>>,
+    namespaces: NamespaceSet,
     parts: Vec<(Selection<'a>, &'a [String])>,
     bad_scope: bool,
 }
@@ -46,7 +46,7 @@ impl<'a> From<&'a WatchRule> for Rule<'a> {
             age: Age::of(rule),
             sink: NamespacedName::new(&namespace, &reference.name),
             sink_is_ours: reference.group == GROUP && reference.kind == "GitTarget",
-            namespace: Some(Arc::from(namespace)),
+            namespaces: NamespaceSet::one(&namespace),
             parts: or_preset(parts.collect(), &[Reach::OwnNamespace]),
             bad_scope: false,
         }
@@ -70,7 +70,7 @@ impl<'a> From<&'a ClusterWatchRule> for Rule<'a> {
             age: Age::of(rule),
             sink: NamespacedName::new(&reference.namespace, &reference.name),
             sink_is_ours: reference.group == GROUP && reference.kind == "GitTarget",
-            namespace: None,
+            namespaces: NamespaceSet::ALL,
             parts: or_preset(parts.collect(), &[Reach::AllNamespaces, Reach::Cluster]),
             bad_scope: rule.spec.rules.iter().flatten().any(|part| !known(&part.scope)),
         }
@@ -89,7 +89,7 @@ fn or_preset<'a>(parts: Vec<Part<'a>>, reaches: &[Reach]) -> Vec<Part<'a>> {
 }
 
 /// A rule with what it wants, before versions are settled.
-struct Wish<'a> {
+struct Claim<'a> {
     rule: &'a Rule<'a>,
     target: Arc<Target>,
     selected: Vec<(Selected, Operations)>,
@@ -110,7 +110,7 @@ pub(super) fn route(
     (routes, verdicts)
 }
 
-fn wish<'a>(rule: &'a Rule<'a>, sinks: &Sinks<'_>, catalog: &Catalog) -> Result<Wish<'a>, Rejection> {
+fn wish<'a>(rule: &'a Rule<'a>, sinks: &Sinks<'_>, catalog: &Catalog) -> Result<Claim<'a>, Rejection> {
     let invalid = |message: String| Rejection { reason: INVALID_CONFIGURATION, message };
     if !rule.sink_is_ours {
         return Err(invalid(format!("spec.sinkRef must name a GitTarget of group {GROUP}")));
@@ -135,7 +135,7 @@ fn wish<'a>(rule: &'a Rule<'a>, sinks: &Sinks<'_>, catalog: &Catalog) -> Result<
         selected.extend(resolved.selected.into_iter().map(|selected| (selected, operations)));
         problems.extend(resolved.problems);
     }
-    Ok(Wish { rule, target: Arc::clone(target), selected, problems })
+    Ok(Claim { rule, target: Arc::clone(target), selected, problems })
 }
 
 fn parse_operations(names: &[String]) -> Result<Operations, String> {
@@ -160,7 +160,7 @@ fn key(target: &Target, kind: &ResourceType) -> (NamespacedName, String, String)
 }
 
 /// One folder holds one version of a resource: else each object would have two files.
-fn settle_versions<'a>(wishes: impl Iterator<Item = &'a Wish<'a>>) -> Versions {
+fn settle_versions<'a>(wishes: impl Iterator<Item = &'a Claim<'a>>) -> Versions {
     let mut versions = Versions::new();
     for wish in wishes {
         for (selected, _) in wish.selected.iter().filter(|(selected, _)| selected.version_is_named) {
@@ -171,7 +171,7 @@ fn settle_versions<'a>(wishes: impl Iterator<Item = &'a Wish<'a>>) -> Versions {
 }
 
 fn take(
-    wish: &Wish<'_>,
+    wish: &Claim<'_>,
     versions: &Versions,
     catalog: &Catalog,
     routes: &mut Vec<(Arc<ResourceType>, Route)>,
@@ -193,14 +193,14 @@ fn take(
                 served.unwrap_or(kind)
             }
         };
-        let route =
-            Route { target: Arc::clone(&wish.target), namespace: wish.rule.namespace.clone(), operations: *operations };
+        let (target, namespaces) = (Arc::clone(&wish.target), wish.rule.namespaces.clone());
+        let route = Route { target, namespaces, selector: None, wish: Wish::Mirror(*operations) };
         routes.push((Arc::clone(kind), route));
     }
     verdict(wish, &conflicts)
 }
 
-fn verdict(wish: &Wish<'_>, conflicts: &[String]) -> Verdict {
+fn verdict(wish: &Claim<'_>, conflicts: &[String]) -> Verdict {
     if !wish.problems.is_empty() {
         let problems: Vec<_> = wish.problems.iter().map(ToString::to_string).collect();
         let rest = if wish.selected.is_empty() { "" } else { "; what else it selects is mirrored" };

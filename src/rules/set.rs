@@ -1,7 +1,8 @@
 //! The compiled rules: which targets want which objects.
 
 use super::catalog::{Catalog, ReplicasPath};
-use crate::resource::{BaseFolder, BranchKey, NamespacedName, ObjectName, Operations, ResourceType};
+use crate::resource::{BaseFolder, BranchKey, NamespaceSet, NamespacedName, ObjectName, Operations, ResourceType};
+use kube::core::{Selector, SelectorExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,19 +29,51 @@ pub struct Target {
     pub base_folder: BaseFolder,
 }
 
-/// One target's wish for the objects of one type.
+/// What is to become of the objects of one type in one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Who wants them.
+    /// The target.
     pub target: Arc<Target>,
-    /// The only namespace it wants them from; `None`: all, or the type has no namespaces.
-    pub namespace: Option<Arc<str>>,
-    /// Which changes it wants.
-    pub operations: Operations,
+    /// The namespaces of the objects; all for a type without namespaces.
+    pub namespaces: NamespaceSet,
+    /// The labels of the objects; `None`: any.
+    pub selector: Option<Arc<Selector>>,
+    /// What is to become of them.
+    pub wish: Wish,
 }
 
-/// How much of a type has to be watched.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What a rule wants of the objects that it selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// That these changes to them come into the target.
+    Mirror(Operations),
+    /// That what the target has of them stays as it is: the rule is not in effect, or has just ended.
+    Keep,
+}
+
+impl Wish {
+    /// Both wishes for one object. Who mirrors overrules who keeps.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Mirror(one), Self::Mirror(two)) => Self::Mirror(one.union(two)),
+            (Self::Mirror(one), Self::Keep) | (Self::Keep, Self::Mirror(one)) => Self::Mirror(one),
+            (Self::Keep, Self::Keep) => Self::Keep,
+        }
+    }
+
+    /// The changes that are wanted.
+    #[must_use]
+    pub const fn operations(self) -> Operations {
+        match self {
+            Self::Mirror(operations) => operations,
+            Self::Keep => Operations::NONE,
+        }
+    }
+}
+
+/// A part of a type that is watched by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WatchScope {
     /// All its objects.
     All,
@@ -60,14 +93,17 @@ impl RuleSet {
         let mut selected = BTreeSet::new();
         let mut merged: BTreeMap<Arc<ResourceType>, BTreeMap<_, Route>> = BTreeMap::new();
         for (kind, route) in wishes {
-            selected.insert(Arc::clone(&kind));
-            if !targets.contains_key(&route.target.name) {
+            if route.wish != Wish::Keep {
+                selected.insert(Arc::clone(&kind));
+            }
+            if !targets.contains_key(&route.target.name) || route.namespaces.is_empty() {
                 continue;
             }
-            let key = (route.target.name.clone(), route.namespace.clone());
-            let operations = route.operations;
+            let selector = route.selector.as_ref().map(|selector| selector.to_string());
+            let key = (route.target.name.clone(), route.namespaces.clone(), selector);
+            let wish = route.wish;
             let known = merged.entry(kind).or_default().entry(key).or_insert(route);
-            known.operations = known.operations.union(operations);
+            known.wish = known.wish.with(wish);
         }
         Self {
             targets,
@@ -115,7 +151,8 @@ impl RuleSet {
 
     /// The types to watch, in order.
     pub fn kinds(&self) -> impl Iterator<Item = &Arc<ResourceType>> {
-        self.kinds.keys()
+        let mirrored = |routes: &[Route]| routes.iter().any(|route| route.wish != Wish::Keep);
+        self.kinds.iter().filter(move |(_, routes)| mirrored(routes)).map(|(kind, _)| kind)
     }
 
     /// The types that some rule selects, in order, also while its target takes no changes yet: those whose admission is
@@ -124,37 +161,49 @@ impl RuleSet {
         self.selected.iter()
     }
 
-    /// The part of `kind` to watch: one namespace while only rules of that namespace want the type.
+    /// The parts of `kind` to watch: its namespaces one by one while at most `limit` are wanted, else all of it.
     #[must_use]
-    pub fn scope(&self, kind: &ResourceType) -> WatchScope {
-        let namespaces: BTreeSet<_> = self.routes(kind).iter().map(|route| &route.namespace).collect();
-        match namespaces.first() {
-            Some(Some(namespace)) if namespaces.len() == 1 => WatchScope::Namespace(Arc::clone(namespace)),
-            _ => WatchScope::All,
+    pub fn scopes(&self, kind: &ResourceType, limit: usize) -> BTreeSet<WatchScope> {
+        let mirrored = self.routes(kind).iter().filter(|route| route.wish != Wish::Keep);
+        let wanted = mirrored.fold(NamespaceSet::NONE, |wanted, route| wanted.union(&route.namespaces));
+        match wanted.named() {
+            Some(names) if names.len() <= limit => names.iter().cloned().map(WatchScope::Namespace).collect(),
+            _ => BTreeSet::from([WatchScope::All]),
         }
     }
 
-    /// Who wants objects of `kind`: ordered by target, at most one route for a target and namespace.
+    /// What is to become of objects of `kind`: ordered by target.
     #[must_use]
     pub fn routes(&self, kind: &ResourceType) -> &[Route] {
         self.kinds.get(kind).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Who wants the objects of `kind` in `namespace`, and which changes to them. Each target comes once, in order.
+    /// Whether it depends on the labels of the objects of `kind` what becomes of them.
+    #[must_use]
+    pub fn reads_labels(&self, kind: &ResourceType) -> bool {
+        self.routes(kind).iter().any(|route| route.selector.is_some())
+    }
+
+    /// Who wants an object of `kind` in `namespace` with `labels`, and what is to become of it. Each target comes once, in
+    /// order.
     pub fn wanting<'a>(
         &'a self,
         kind: &ResourceType,
         namespace: Option<&'a str>,
-    ) -> impl Iterator<Item = (&'a Arc<Target>, Operations)> {
-        let wants = move |route: &&Route| route.namespace.is_none() || route.namespace.as_deref() == namespace;
-        let mut routes = self.routes(kind).iter().filter(wants).peekable();
+        labels: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = (&'a Arc<Target>, Wish)> {
+        let fits = move |route: &&Route| {
+            let selector = route.selector.as_ref();
+            route.namespaces.contains(namespace) && selector.is_none_or(|selector| selector.matches(labels))
+        };
+        let mut routes = self.routes(kind).iter().filter(fits).peekable();
         std::iter::from_fn(move || {
             let first = routes.next()?;
-            let mut operations = first.operations;
+            let mut wish = first.wish;
             while let Some(same) = routes.next_if(|next| next.target.name == first.target.name) {
-                operations = operations.union(same.operations);
+                wish = wish.with(same.wish);
             }
-            Some((&first.target, operations))
+            Some((&first.target, wish))
         })
     }
 
@@ -196,50 +245,80 @@ mod tests {
         Arc::new(super::super::catalog::tests::mk_type("", "v1", "configmaps", "ConfigMap", true))
     }
 
-    fn mk_set(wishes: &[(&str, Option<&str>, Operations)]) -> RuleSet {
-        let wishes = wishes.iter().map(|(target, namespace, operations)| {
-            (
-                mk_kind(),
-                Route { target: mk_target(target), namespace: namespace.map(Arc::from), operations: *operations },
-            )
+    fn mk_set(wishes: &[(&str, NamespaceSet, Wish)]) -> RuleSet {
+        let wishes = wishes.iter().map(|(target, namespaces, wish)| {
+            let route =
+                Route { target: mk_target(target), namespaces: namespaces.clone(), selector: None, wish: *wish };
+            (mk_kind(), route)
         });
         RuleSet::new([mk_target("a"), mk_target("b")], wishes)
     }
 
-    const CREATE: Operations = Operations::NONE.with(Operation::Create);
-    const UPDATE: Operations = Operations::NONE.with(Operation::Update);
+    const CREATE: Wish = Wish::Mirror(Operations::NONE.with(Operation::Create));
+    const UPDATE: Wish = Wish::Mirror(Operations::NONE.with(Operation::Update));
+    const ALL: NamespaceSet = NamespaceSet::ALL;
+
+    fn only(name: &str) -> NamespaceSet {
+        NamespaceSet::one(name)
+    }
 
     #[test]
     fn each_target_comes_once_with_all_it_wants() {
-        let set =
-            mk_set(&[("b", None, CREATE), ("a", Some("x"), CREATE), ("a", None, UPDATE), ("a", Some("x"), CREATE)]);
+        let wishes = [("b", ALL, CREATE), ("a", only("x"), CREATE), ("a", ALL, UPDATE), ("a", only("x"), CREATE)];
+        let set = mk_set(&wishes);
         assert_eq!(set.routes(&mk_kind()).len(), 3);
+        let no_labels = BTreeMap::new();
         let wanting = |namespace| {
-            set.wanting(&mk_kind(), namespace)
+            set.wanting(&mk_kind(), namespace, &no_labels)
                 .map(|(target, wanted)| (target.name.name.to_string(), wanted))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(wanting(Some("x")), [("a".into(), CREATE.union(UPDATE)), ("b".into(), CREATE)]);
+        assert_eq!(wanting(Some("x")), [("a".into(), CREATE.with(UPDATE)), ("b".into(), CREATE)]);
         assert_eq!(wanting(Some("y")), [("a".into(), UPDATE), ("b".into(), CREATE)]);
         assert_eq!(wanting(None), [("a".into(), UPDATE), ("b".into(), CREATE)]);
     }
 
     #[test]
-    fn one_namespace_is_watched_alone_two_as_all() {
-        let table: [(&[(&str, Option<&str>, Operations)], WatchScope); 4] = [
-            (&[("a", Some("x"), CREATE)], WatchScope::Namespace("x".into())),
-            (&[("a", Some("x"), CREATE), ("b", Some("x"), CREATE)], WatchScope::Namespace("x".into())),
-            (&[("a", Some("x"), CREATE), ("b", Some("y"), CREATE)], WatchScope::All),
-            (&[("a", Some("x"), CREATE), ("b", None, CREATE)], WatchScope::All),
+    fn who_keeps_has_nothing_watched_and_yields_to_who_mirrors() {
+        let set = mk_set(&[("a", ALL, Wish::Keep)]);
+        assert_eq!((set.kinds().count(), set.selected().count(), set.routes(&mk_kind()).len()), (0, 0, 1));
+        let set = mk_set(&[("a", ALL, Wish::Keep), ("a", only("x"), CREATE)]);
+        let no_labels = BTreeMap::new();
+        let wish = |namespace| set.wanting(&mk_kind(), Some(namespace), &no_labels).map(|(_, wish)| wish).next();
+        assert_eq!((wish("x"), wish("y")), (Some(CREATE), Some(Wish::Keep)));
+        assert_eq!(set.scopes(&mk_kind(), 10), BTreeSet::from([WatchScope::Namespace("x".into())]));
+    }
+
+    #[test]
+    fn labels_decide_where_a_rule_asks_for_them() {
+        let selector = Some(Arc::new(Selector::from_iter([("tier", "web")])));
+        let route = Route { target: mk_target("a"), namespaces: ALL, selector, wish: CREATE };
+        let set = RuleSet::new([mk_target("a")], [(mk_kind(), route)]);
+        assert!(set.reads_labels(&mk_kind()));
+        let wanted = |tier: &str| {
+            let labels = BTreeMap::from([("tier".to_owned(), tier.to_owned())]);
+            set.wanting(&mk_kind(), None, &labels).count()
+        };
+        assert_eq!((wanted("web"), wanted("db")), (1, 0));
+    }
+
+    #[test]
+    fn a_few_namespaces_are_watched_one_by_one() {
+        let namespace = |name: &str| WatchScope::Namespace(name.into());
+        let table: [(&[(&str, NamespaceSet, Wish)], usize, &[WatchScope]); 4] = [
+            (&[("a", only("x"), CREATE), ("b", only("x"), CREATE)], 1, &[namespace("x")]),
+            (&[("a", only("x"), CREATE), ("b", only("y"), CREATE)], 2, &[namespace("x"), namespace("y")]),
+            (&[("a", only("x"), CREATE), ("b", only("y"), CREATE)], 1, &[WatchScope::All]),
+            (&[("a", only("x"), CREATE), ("b", ALL, CREATE)], 9, &[WatchScope::All]),
         ];
-        for (wishes, expected) in table {
-            assert_eq!(mk_set(wishes).scope(&mk_kind()), expected);
+        for (wishes, limit, expected) in table {
+            assert!(mk_set(wishes).scopes(&mk_kind(), limit).iter().eq(expected));
         }
     }
 
     #[test]
     fn the_order_of_the_wishes_does_not_matter() {
-        let mut wishes = [("b", None, CREATE), ("a", Some("x"), CREATE), ("a", None, UPDATE)];
+        let mut wishes = [("b", ALL, CREATE), ("a", only("x"), CREATE), ("a", ALL, UPDATE)];
         let set = mk_set(&wishes);
         wishes.reverse();
         assert_eq!(set, mk_set(&wishes));

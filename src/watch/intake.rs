@@ -8,12 +8,12 @@ use crate::attribution::{Index, Verdict};
 use crate::change::{Change, Content, Notice, ObjectVersion, SeedItem, SeedScope};
 use crate::git::mailbox::Message;
 use crate::resource::{
-    NamespacedName, ObjectName, Oid, Operation, Operations, RepoPath, ResourceId, ResourceType, layout,
+    NamespaceSet, NamespacedName, ObjectName, Oid, Operation, Operations, RepoPath, ResourceId, ResourceType, layout,
 };
-use crate::rules::{Route, RuleSet, Target};
+use crate::rules::{Route, RuleSet, Target, Wish};
 use crate::sanitize::{self, Document, Manifest, SanitizeError};
 use kube::Resource as _;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,7 +77,7 @@ struct Listing {
 struct Seed {
     target: Arc<Target>,
     scope: Arc<SeedScope>,
-    sweep: bool,
+    sweep: NamespaceSet,
 }
 
 /// A target that wants an object, and which operations on it.
@@ -168,18 +168,19 @@ impl Intake {
     pub fn begin(&mut self) -> Vec<Delivery> {
         let mut seeds: Vec<Seed> = Vec::new();
         for route in self.routes().iter().filter(|route| !self.seeded.contains(&route.target.name)) {
-            let everywhere = |other: &Route| other.namespace.is_none() && other.target.name == route.target.name;
+            let everywhere = |other: &Route| other.namespaces.is_all() && other.target.name == route.target.name;
             // A list of all namespaces covers each of them.
-            if route.namespace.is_some() && self.routes().iter().any(everywhere) {
+            if !route.namespaces.is_all() && self.routes().iter().any(everywhere) {
                 continue;
             }
             let scope = SeedScope {
                 target: route.target.name.clone(),
                 folder: route.target.base_folder.clone(),
                 kind: Arc::clone(&self.kind),
-                namespace: route.namespace.clone(),
+                namespaces: route.namespaces.clone(),
             };
-            let sweep = route.operations.contains(Operation::Delete);
+            let removes = route.wish.operations().contains(Operation::Delete);
+            let sweep = if removes { route.namespaces.clone() } else { NamespaceSet::NONE };
             seeds.push(Seed { target: Arc::clone(&route.target), scope: Arc::new(scope), sweep });
         }
         let deliveries = seeds.iter().map(|seed| seed.deliver(Message::SeedBegin(Arc::clone(&seed.scope)))).collect();
@@ -247,7 +248,7 @@ impl Intake {
             }
         }
         for seed in listing.seeds.iter() {
-            deliveries.push(seed.deliver(Message::SeedEnd(Arc::clone(&seed.scope), seed.sweep)));
+            deliveries.push(seed.deliver(Message::SeedEnd(Arc::clone(&seed.scope), seed.sweep.clone())));
             self.seeded.insert(seed.target.name.clone());
         }
         deliveries
@@ -418,8 +419,10 @@ impl Intake {
         if self.rules.is_withheld(&self.kind, name) {
             return Vec::new();
         }
-        let wanting = self.rules.wanting(&self.kind, name.namespace.as_deref());
-        wanting.map(|(target, operations)| Wanted { target: Arc::clone(target), operations }).collect()
+        let no_labels = BTreeMap::new();
+        let wanting = self.rules.wanting(&self.kind, name.namespace.as_deref(), &no_labels);
+        let wanting = wanting.filter(|(_, wish)| *wish != Wish::Keep);
+        wanting.map(|(target, wish)| Wanted { target: Arc::clone(target), operations: wish.operations() }).collect()
     }
 
     fn path(&self, target: &Target, name: &ObjectName) -> Option<RepoPath> {
@@ -455,7 +458,7 @@ impl Seed {
     }
 
     fn covers(&self, target: &Target, name: &ObjectName) -> bool {
-        self.target.name == target.name && (self.scope.namespace.is_none() || self.scope.namespace == name.namespace)
+        self.target.name == target.name && self.scope.namespaces.contains(name.namespace.as_deref())
     }
 }
 

@@ -24,12 +24,15 @@ fn mk_target(name: &str) -> Arc<Target> {
     Arc::new(Target { name: NamespacedName::new("team", name), branch, base_folder: BaseFolder::new(name).unwrap() })
 }
 
+fn mk_route(target: &str, namespaces: NamespaceSet) -> Route {
+    Route { target: mk_target(target), namespaces, selector: None, wish: Wish::Mirror(Operations::ALL) }
+}
+
 /// Rules by which each of `targets` wants everything in its namespace, or everywhere.
 fn mk_rules(targets: &[(&str, Option<&str>)]) -> Arc<RuleSet> {
-    let wishes = targets.iter().map(|(name, namespace)| {
-        let namespace = namespace.map(Arc::from);
-        (kind(), Route { target: mk_target(name), namespace, operations: Operations::ALL })
-    });
+    let wishes = targets
+        .iter()
+        .map(|(name, namespace)| (kind(), mk_route(name, namespace.map_or(NamespaceSet::ALL, NamespaceSet::one))));
     Arc::new(RuleSet::new(targets.iter().map(|(name, _)| mk_target(name)), wishes))
 }
 
@@ -118,6 +121,7 @@ fn show(deliveries: Vec<Delivery>) -> Vec<String> {
             let what = match change.content {
                 Content::Upsert(_) => "upsert",
                 Content::Delete => "delete",
+                Content::Deselect => "deselect",
                 Content::Dropped => "dropped",
             };
             let users = match change.verdict.candidates() {
@@ -127,7 +131,7 @@ fn show(deliveries: Vec<Delivery>) -> Vec<String> {
             let author = change.verdict.author().map_or(users, |author| author.user.name.clone());
             format!("{what} {} by {author}", change.path)
         }
-        Message::SeedBegin(scope) => format!("begin {} {:?}", scope.target.name, scope.namespace),
+        Message::SeedBegin(scope) => format!("begin {} {}", scope.target.name, scope.namespaces),
         Message::SeedItem(_, item) => format!("item {}", item.path),
         Message::SeedKeep(_, path) => format!("keep {path}"),
         Message::SeedEnd(scope, sweep) => format!("end {} {sweep}", scope.target.name),
@@ -141,7 +145,7 @@ fn the_first_list_is_a_seed_and_later_events_are_changes() {
     assert_eq!(rig.applied(&object("early", 1, "x")), [""; 0], "no target has a list yet");
     let said = rig.list(&[object("a", 2, "x")]);
     let file = "live/core/v1/configmaps/shop/a.yaml";
-    assert_eq!(said, ["begin live None", &format!("item {file}"), "end live true"]);
+    assert_eq!(said, ["begin live *", &format!("item {file}"), "end live *"]);
     assert_eq!(rig.applied(&object("a", 3, "y")), [format!("upsert {file} by nobody")]);
     assert_eq!(rig.deleted(&object("a", 4, "y")), [format!("delete {file} by nobody")]);
 }
@@ -287,7 +291,7 @@ fn the_end_of_a_pod_may_be_its_eviction() {
     let pods = Arc::new(ResourceType { resource: "pods".into(), kind: "Pod".into(), ..ResourceType::clone(&kind()) });
     let start = |kind: &Arc<ResourceType>| {
         let mut rig = Rig::new(&[("live", None)]);
-        let route = Route { target: mk_target("live"), namespace: None, operations: Operations::ALL };
+        let route = mk_route("live", NamespaceSet::ALL);
         rig.intake = Intake::new(Arc::clone(kind), Arc::clone(&rig.evidence), true);
         rig.intake.set_rules(Arc::new(RuleSet::new([mk_target("live")], [(Arc::clone(kind), route)])));
         rig.list(&[object("a", 1, "x")]);
@@ -320,11 +324,11 @@ fn a_new_target_is_seeded_without_disturbing_the_others() {
     let said = rig.list(&[object("a", 1, "x"), object("b", 2, "x")]);
     let file = |target, name| format!("{target}/core/v1/configmaps/shop/{name}.yaml");
     let expected = [
-        "begin second Some(\"shop\")".to_owned(),
+        "begin second shop".to_owned(),
         format!("item {}", file("second", "a")),
         format!("item {}", file("second", "b")),
         format!("upsert {} by nobody", file("live", "b")),
-        "end second true".to_owned(),
+        "end second shop".to_owned(),
     ];
     assert_eq!(said, expected);
     assert!(!rig.intake.set_rules(rules), "nothing is new");
@@ -362,14 +366,14 @@ fn one_target_gets_what_it_asked_for_again() {
 fn the_secrets_of_providers_are_never_wanted() {
     let secrets =
         Arc::new(ResourceType { resource: "secrets".into(), kind: "Secret".into(), ..ResourceType::clone(&kind()) });
-    let route = Route { target: mk_target("live"), namespace: None, operations: Operations::ALL };
+    let route = mk_route("live", NamespaceSet::ALL);
     let rules = RuleSet::new([mk_target("live")], [(Arc::clone(&secrets), route)]);
     let withheld = rules.clone().without([NamespacedName::new("shop", "git")].into());
     let mut rig = Rig::listed(&[]);
     rig.intake = Intake::new(secrets, Arc::clone(&rig.evidence), true);
     rig.intake.set_rules(Arc::new(withheld));
     let said = rig.list(&[object("git", 1, "x"), object("other", 1, "x")]);
-    assert_eq!(said, ["begin live None", "item live/core/v1/secrets/shop/other.yaml", "end live true"]);
+    assert_eq!(said, ["begin live *", "item live/core/v1/secrets/shop/other.yaml", "end live *"]);
     assert_eq!(rig.applied(&object("git", 2, "y")), [""; 0]);
     assert_eq!(rig.deleted(&object("git", 3, "y")), [""; 0]);
     assert!(rig.intake.set_rules(Arc::new(rules)), "what is wanted now was never listed");
@@ -402,7 +406,7 @@ fn what_the_cluster_makes_by_itself_is_left_out_unless_wanted() {
         )
     };
     let mut rig = Rig::new(&[("live", None)]);
-    assert_eq!(rig.list(&[controlled(1)]), ["begin live None", "end live true"]);
+    assert_eq!(rig.list(&[controlled(1)]), ["begin live *", "end live *"]);
     assert_eq!(rig.applied(&controlled(2)), [""; 0]);
     let file = "live/core/v1/configmaps/shop/a.yaml";
     assert_eq!(rig.applied(&object("a", 3, "x")), [format!("upsert {file} by nobody")]);

@@ -1,6 +1,7 @@
 //! All watches: one a type, started and stopped as the rules want.
 
 use super::intake::Intake;
+use super::report::Reporter;
 use super::stream::{Command, Stream};
 use crate::attribution::Index;
 use crate::change::{Notice, Resync};
@@ -40,6 +41,8 @@ pub struct Context {
     pub evidence: Arc<Index>,
     /// Whether objects that the cluster makes by itself are left out.
     pub filters_noise: bool,
+    /// Where it is told how the watches are.
+    pub reporter: Reporter,
 }
 
 struct Plane {
@@ -86,8 +89,10 @@ pub async fn run(
 impl Plane {
     /// Stops what is no longer wanted, starts what is new, and tells the others.
     fn follow(&mut self, rules: &Arc<RuleSet>) {
-        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> =
-            rules.kinds().map(|kind| (Arc::clone(kind), rules.scope(kind))).collect();
+        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> = rules
+            .kinds()
+            .flat_map(|kind| rules.scopes(kind, 1).into_iter().map(|scope| (Arc::clone(kind), scope)))
+            .collect();
         self.streams.retain(|key, running| {
             let keep = wanted.contains(key);
             if !keep {

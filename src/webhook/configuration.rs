@@ -168,8 +168,10 @@ fn match_conditions(service_account: Option<&str>, is_broad: bool) -> Vec<Value>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName, Operations, RepoUrl, ResourceType};
-    use crate::rules::{Route, Target};
+    use crate::resource::{
+        BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, ResourceType,
+    };
+    use crate::rules::{Route, Target, Wish};
     use std::sync::Arc;
 
     fn mk_kind(group: &str, version: &str, resource: &str, namespaced: bool) -> ResourceType {
@@ -195,7 +197,12 @@ mod tests {
             base_folder: BaseFolder::root(),
         });
         let route = |kind: &ResourceType| {
-            let route = Route { target: Arc::clone(&target), namespace: None, operations: Operations::NONE };
+            let route = Route {
+                target: Arc::clone(&target),
+                namespaces: NamespaceSet::ALL,
+                selector: None,
+                wish: Wish::Mirror(Operations::NONE),
+            };
             (Arc::new(kind.clone()), route)
         };
         RuleSet::new([], kinds.iter().map(route))

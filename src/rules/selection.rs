@@ -1,0 +1,135 @@
+//! What may stand in a target's folder because rules select it, or did until a moment ago.
+
+use super::set::Route;
+use crate::resource::{NamespaceSet, Operation, ResourceType};
+use kube::core::Selector;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What rules select for one target. Equal selections are equal, in whatever order they were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection(Vec<Selected>);
+
+/// The objects of one type that a selection holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Plural.
+    pub resource: String,
+    /// The version in which they are written.
+    pub version: String,
+    /// The namespaces of the objects.
+    pub namespaces: NamespaceSet,
+    /// Their labels; `None`: any.
+    pub selector: Option<Arc<Selector>>,
+    /// Whether their files go when they are selected no more.
+    pub deletes: bool,
+}
+
+impl Selection {
+    /// A selection of `selected`.
+    #[must_use]
+    pub fn new(selected: impl IntoIterator<Item = Selected>) -> Self {
+        let mut selected: Vec<Selected> = selected.into_iter().filter(|one| !one.namespaces.is_empty()).collect();
+        selected.sort_by_cached_key(|one| {
+            let selector = one.selector.as_ref().map(ToString::to_string);
+            (
+                one.group.clone(),
+                one.resource.clone(),
+                one.version.clone(),
+                one.namespaces.clone(),
+                selector,
+                one.deletes,
+            )
+        });
+        selected.dedup();
+        Self(selected)
+    }
+
+    /// Every part of it, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Selected> {
+        self.0.iter()
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an object of `kind`, in whatever version, in `namespace` may belong to it.
+    #[must_use]
+    pub fn covers(&self, kind: &ResourceType, namespace: Option<&str>) -> bool {
+        let mut of_kind = self.iter().filter(|one| one.group == kind.group && one.resource == kind.resource);
+        of_kind.any(|one| one.namespaces.contains(namespace))
+    }
+
+    /// Where nothing of `other` reaches, by (group, resource). Versions and labels play no part: they cannot be told from
+    /// a namespace.
+    #[must_use]
+    pub fn beyond(&self, other: &Self) -> BTreeMap<(String, String), NamespaceSet> {
+        let (mine, theirs) = (self.by_type(), other.by_type());
+        let rest = mine.into_iter().map(|(key, namespaces)| {
+            let rest = theirs.get(&key).map_or_else(|| namespaces.clone(), |covered| namespaces.minus(covered));
+            (key, rest)
+        });
+        rest.filter(|(_, rest)| !rest.is_empty()).collect()
+    }
+
+    fn by_type(&self) -> BTreeMap<(String, String), NamespaceSet> {
+        let mut types: BTreeMap<_, NamespaceSet> = BTreeMap::new();
+        for one in self.iter() {
+            let known = types.entry((one.group.clone(), one.resource.clone())).or_insert(NamespaceSet::NONE);
+            *known = known.union(&one.namespaces);
+        }
+        types
+    }
+}
+
+impl Selected {
+    /// What `route` selects of `kind`.
+    #[must_use]
+    pub fn of(kind: &ResourceType, route: &Route) -> Self {
+        Self {
+            group: kind.group.clone(),
+            resource: kind.resource.clone(),
+            version: kind.version.clone(),
+            namespaces: route.namespaces.clone(),
+            selector: route.selector.clone(),
+            deletes: route.wish.operations().contains(Operation::Delete),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::tests::mk_type;
+    use super::*;
+
+    fn mk_selected(resource: &str, namespaces: NamespaceSet) -> Selected {
+        let (group, resource, version) = (String::new(), resource.to_owned(), "v1".to_owned());
+        Selected { group, resource, version, namespaces, selector: None, deletes: true }
+    }
+
+    #[test]
+    fn what_no_rule_reaches_any_more_is_beyond() {
+        let before = Selection::new([
+            mk_selected("configmaps", NamespaceSet::ALL),
+            mk_selected("secrets", NamespaceSet::one("a")),
+        ]);
+        let after = Selection::new([mk_selected("configmaps", NamespaceSet::one("a"))]);
+        let beyond: Vec<_> =
+            before.beyond(&after).into_iter().map(|((_, resource), rest)| format!("{resource}: {rest}")).collect();
+        assert_eq!(beyond, ["configmaps: * but a", "secrets: a"]);
+        assert!(before.beyond(&before).is_empty() && after.beyond(&before).is_empty());
+    }
+
+    #[test]
+    fn every_version_of_a_type_is_covered() {
+        let selection = Selection::new([mk_selected("configmaps", NamespaceSet::one("a"))]);
+        let kind = mk_type("", "v2", "configmaps", "ConfigMap", true);
+        assert!(selection.covers(&kind, Some("a")));
+        assert!(!selection.covers(&kind, Some("b")) && !selection.covers(&kind, None));
+    }
+}
