@@ -22,6 +22,8 @@ pub enum Command {
     Snapshot(SnapshotArguments),
     /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
+    /// Prints the fields of the custom resources, as Markdown.
+    Reference,
     /// Prints the ValidatingWebhookConfiguration, for `kubectl apply --server-side -f -`.
     WebhookConfiguration(WebhookConfigurationArguments),
 }
