@@ -211,7 +211,12 @@ impl Operator {
         let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone(), authority };
         let registration = registration::run(client.clone(), served.registration, ownership, inputs);
         serve_admin(&mut tasks, &arguments, &metrics, rules.clone()).await?;
-        let discovery = discovery::run(client.clone(), arguments.discovery_refresh, catalog_out);
+        let discovery = discovery::Settings {
+            refresh: arguments.discovery_refresh,
+            prompt: discovery::Prompt::default(),
+            metrics: Arc::clone(&metrics),
+        };
+        let discovery = discovery::run(client.clone(), discovery, catalog_out);
         let controllers = controllers::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
