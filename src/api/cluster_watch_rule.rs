@@ -1,13 +1,15 @@
 //! `ClusterWatchRule`: which objects of the whole cluster are mirrored, and where to.
 
+use super::labels;
 use super::refs::NamespacedTargetRef;
 use super::status::RuleStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What to watch in the whole cluster.
-#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "configbutler.ai",
     version = "v1alpha1",
@@ -31,15 +33,32 @@ pub struct ClusterWatchRuleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub rules: Option<Vec<ClusterResourceRule>>,
+    /// Only objects whose labels it matches are mirrored. When an object's labels no longer match, its file is removed.
+    /// Absent: all objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels::selector")]
+    pub object_selector: Option<LabelSelector>,
+    /// Stops all mirroring by this rule until it is `false` again; no file is removed because of it.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// One selection of resource types.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.scope == 'Namespaced' || !has(self.namespaceSelector)", "message": "objects of scope Cluster have no namespace: leave namespaceSelector out, or write scope Namespaced", "reason": "FieldValueForbidden", "fieldPath": ".namespaceSelector"}
+]))]
 pub struct ClusterResourceRule {
-    /// `Cluster` selects types without a namespace, `Namespaced` those with one, in all namespaces.
+    /// `Cluster` selects types without a namespace, `Namespaced` those with one, in all namespaces or those
+    /// that `namespaceSelector` matches.
     #[schemars(extend("enum" = ["Cluster", "Namespaced"]))]
     pub scope: String,
+    /// Matches the labels of namespaces, as they are at any time. When those of a namespace no longer match, its files are
+    /// removed. With scope `Namespaced` only. Absent: all namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels::selector")]
+    pub namespace_selector: Option<LabelSelector>,
     /// Which changes are mirrored: `CREATE`, `UPDATE`, `DELETE`, or `*` for all. Absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("items" = {"type": "string", "enum": ["CREATE", "UPDATE", "DELETE", "*"]}))]

@@ -1,7 +1,8 @@
 //! `GitProvider`: how to reach and authenticate to one repository, and which branches may be written.
 
+use super::access::ProviderAccess;
 use super::refs::SecretRef;
-use super::status::RuleStatus;
+use super::status::ProviderStatus;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,13 @@ impl GitProviderSpec {
 }
 
 /// How to reach the repository.
-#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "configbutler.ai",
     version = "v1alpha1",
     kind = "GitProvider",
     namespaced,
-    status = "RuleStatus",
+    status = "ProviderStatus",
     derive = "PartialEq",
     doc = "How to reach and authenticate to one Git repository, and which of its branches may be written.",
     shortname = "gitp",
@@ -69,6 +70,12 @@ pub struct GitProviderSpec {
     /// How commits are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// Who may write through the provider.
+    #[serde(default)]
+    pub access_policy: ProviderAccess,
+    /// Stops all use of the repository until it is `false` again; no file is removed because of it.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// When commits are pushed.

@@ -1,5 +1,6 @@
 //! `GitTarget`: the branch and the folder that rules write to.
 
+use super::access::TargetAccess;
 use super::refs::ProviderRef;
 use super::status::TargetStatus;
 use kube::CustomResource;
@@ -22,7 +23,9 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"REASON", "type":"string", "jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
     printcolumn = r#"{"name":"BRANCH", "type":"string", "jsonPath":".spec.branch"}"#,
     printcolumn = r#"{"name":"FOLDER", "type":"string", "jsonPath":".spec.baseFolder"}"#,
-    printcolumn = r#"{"name":"LAST COMMIT", "type":"string", "jsonPath":".status.lastCommit"}"#,
+    printcolumn = r#"{"name":"LAST COMMIT", "type":"string", "jsonPath":".status.gitStatus.lastCommitSHA"}"#,
+    printcolumn = r#"{"name":"LAST PUSH", "type":"date", "jsonPath":".status.workerStatus.lastPushTime"}"#,
+    printcolumn = r#"{"name":"QUEUED", "type":"integer", "jsonPath":".status.workerStatus.queuedEvents"}"#,
     printcolumn = r#"{"name":"AGE", "type":"date", "jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +59,93 @@ pub struct GitTargetSpec {
     /// How commits are made.
     #[serde(default)]
     pub commit: CommitSettings,
+    /// Who may write to the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_policy: Option<TargetAccess>,
+    /// Fields that are never written, since something in the cluster keeps changing them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub ignore_fields: Vec<IgnoreFields>,
+    /// What is written of Secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
+    /// Which files are removed.
+    #[serde(default)]
+    pub prune: Prune,
+    /// Stops all writing until it is `false` again; no file is removed because of it.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Fields of some objects that are never written.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct IgnoreFields {
+    /// API group of the objects; the empty string for the core group.
+    #[schemars(length(max = 253))]
+    pub group: String,
+    /// Resource of the objects, as in `deployments`.
+    #[schemars(length(min = 1, max = 63))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "message": "must be the plural name of one resource in lower case, such as deployments"}
+    ]))]
+    pub resource: String,
+    /// Namespace of the objects. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Name of the object. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
+    /// JSON pointers (RFC 6901) to the fields, as in `/spec/replicas` or `/metadata/annotations/example.com~1checksum`:
+    /// `~1` stands for a slash within a name and `~0` for a tilde. Items of lists are counted from 0.
+    #[schemars(length(min = 1, max = 64), extend("items" = {
+        "type": "string",
+        "maxLength": 1000,
+        "x-kubernetes-validations": [
+            {"rule": "self.matches('^(/([^/~]|~[01])*)+$')", "message": "must be a JSON pointer such as /spec/replicas; within a name, / is written as ~1 and ~ as ~0"},
+            {"rule": "!self.matches('^/(metadata|(apiVersion|kind|metadata/name|metadata/namespace)(/.*)?)$')", "message": "must not take away apiVersion, kind, metadata.name or metadata.namespace: a file without them is no object"}
+        ]
+    }))]
+    pub json_pointers: Vec<String>,
+}
+
+/// What is written of Secrets.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Secrets {
+    /// `Plaintext`: Secrets as they are stored, readable for whoever reads the repository; `Omit`: none. Absent: what the
+    /// operator's flag `--secrets-policy` says; where that is `Omit`, a target cannot loosen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Plaintext", "Omit"]))]
+    pub policy: Option<String>,
+}
+
+/// Which files are removed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Prune {
+    /// `Always`: the files of objects that are gone or no longer selected; `OnEvent`: only those of objects that were seen
+    /// to be deleted; `Never`: none.
+    #[serde(default = "prune_mode")]
+    #[schemars(extend("enum" = ["Always", "OnEvent", "Never"]))]
+    pub mode: String,
+    /// How many files one comparison with the cluster may remove; the rest waits for the next. `0`: none. Absent: as many
+    /// as the operator's flag `--deletes-cap-per-cycle` says, or all; the smaller of both counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_deletes_per_cycle: Option<i32>,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { mode: prune_mode(), max_deletes_per_cycle: None }
+    }
+}
+
+fn prune_mode() -> String {
+    "Always".to_owned()
 }
 
 fn foreign_edit_grace() -> String {

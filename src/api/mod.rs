@@ -3,10 +3,12 @@
 //! Field docs become the descriptions of the schema. Values that the API server checks arrive here as plain
 //! strings, so that an object stored under an older schema still parses; [`crate::rules`] checks them anew.
 
+pub mod access;
 pub mod cluster_watch_rule;
 pub mod duration;
 pub mod git_provider;
 pub mod git_target;
+mod labels;
 pub mod refs;
 pub mod status;
 pub mod watch_rule;
@@ -14,7 +16,7 @@ pub mod watch_rule;
 pub use cluster_watch_rule::{ClusterWatchRule, ClusterWatchRuleSpec};
 pub use git_provider::{GitProvider, GitProviderSpec};
 pub use git_target::{GitTarget, GitTargetSpec};
-pub use status::{RuleStatus, TargetStatus};
+pub use status::{ProviderStatus, RuleStatus, TargetStatus};
 pub use watch_rule::{WatchRule, WatchRuleSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -1,13 +1,15 @@
 //! `WatchRule`: which objects of its own namespace are mirrored, and where to.
 
+use super::labels;
 use super::refs::TargetRef;
 use super::status::RuleStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What to watch in the rule's namespace.
-#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "configbutler.ai",
     version = "v1alpha1",
@@ -32,6 +34,14 @@ pub struct WatchRuleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub rules: Option<Vec<ResourceRule>>,
+    /// Only objects whose labels it matches are mirrored. When an object's labels no longer match, its file is removed.
+    /// Absent: all objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels::selector")]
+    pub object_selector: Option<LabelSelector>,
+    /// Stops all mirroring by this rule until it is `false` again; no file is removed because of it.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// One selection of resource types.

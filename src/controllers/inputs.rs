@@ -3,7 +3,7 @@
 use super::outcome::{Kind, ObjectKey};
 use super::secret::{SecretState, SecretWatches};
 use super::status::{Observed, Reported};
-use crate::api::{ClusterWatchRule, GitProvider, GitTarget, RuleStatus, TargetStatus, WatchRule};
+use crate::api::{ClusterWatchRule, GitProvider, GitTarget, ProviderStatus, RuleStatus, TargetStatus, WatchRule};
 use crate::resource::{HostPolicy, NamespacedName};
 use futures::FutureExt as _;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
@@ -168,6 +168,12 @@ fn cluster_watch_rule_status(object: &ClusterWatchRule) -> Option<Reported> {
     object.status.clone().map(Reported::from)
 }
 
+impl From<ProviderStatus> for Reported {
+    fn from(status: ProviderStatus) -> Self {
+        Self { observed_generation: status.observed_generation, conditions: status.conditions, ..Self::default() }
+    }
+}
+
 impl From<RuleStatus> for Reported {
     fn from(status: RuleStatus) -> Self {
         Self { observed_generation: status.observed_generation, conditions: status.conditions, ..Self::default() }
@@ -176,7 +182,8 @@ impl From<RuleStatus> for Reported {
 
 impl From<TargetStatus> for Reported {
     fn from(status: TargetStatus) -> Self {
-        let TargetStatus { observed_generation, conditions, last_commit, attribution } = status;
+        let last_commit = status.git_status.and_then(|git| git.last_commit_sha);
+        let TargetStatus { observed_generation, conditions, attribution, .. } = status;
         Self { observed_generation, conditions, last_commit, attribution }
     }
 }

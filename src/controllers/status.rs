@@ -243,7 +243,7 @@ fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
 fn body(reported: &Reported) -> Value {
     let mut status = json!({"observedGeneration": reported.observed_generation, "conditions": reported.conditions});
     if let Some(commit) = &reported.last_commit {
-        status["lastCommit"] = json!(commit);
+        status["gitStatus"] = json!({"branchExists": true, "lastCommitSHA": commit});
     }
     if !reported.attribution.is_empty() {
         status["attribution"] = json!(reported.attribution);
