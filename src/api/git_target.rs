@@ -102,10 +102,10 @@ pub struct IgnoreFields {
     /// `~1` stands for a slash within a name and `~0` for a tilde. Items of lists are counted from 0.
     #[schemars(length(min = 1, max = 64), extend("items" = {
         "type": "string",
-        "maxLength": 1000,
+        "maxLength": 512,
         "x-kubernetes-validations": [
             {"rule": "self.matches('^(/([^/~]|~[01])*)+$')", "message": "must be a JSON pointer such as /spec/replicas; within a name, / is written as ~1 and ~ as ~0"},
-            {"rule": "!self.matches('^/(metadata|(apiVersion|kind|metadata/name|metadata/namespace)(/.*)?)$')", "message": "must not take away apiVersion, kind, metadata.name or metadata.namespace: a file without them is no object"}
+            {"rule": "!(self in ['/apiVersion', '/kind', '/metadata', '/metadata/name', '/metadata/namespace'])", "message": "must not take away apiVersion, kind, metadata.name or metadata.namespace: a file without them is no object"}
         ]
     }))]
     pub json_pointers: Vec<String>,
