@@ -24,6 +24,7 @@ use crate::resource::{HostPattern, HostPolicy};
 use crate::rules::{Policy, RuleSet};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{admin, logging};
+use crate::watch::report::{Reporter, WatchReport};
 use crate::watch::{discovery, plane};
 use crate::webhook::{Endpoint, Registration};
 use anyhow::Context as _;
@@ -193,12 +194,14 @@ impl Operator {
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
         let (notices_out, notices) = mpsc::channel(NOTICES);
+        let (watches_out, _watches) = watch::channel(Arc::<WatchReport>::default());
         let plane = plane::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
             notices: notices_out,
             evidence,
             filters_noise: !arguments.no_noise_filter,
+            reporter: Reporter::new(watches_out),
         };
         let ownership = match arguments.webhook_rules {
             WebhookRules::Exact => Ownership::Operator,

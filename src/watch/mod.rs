@@ -6,4 +6,5 @@ mod join;
 pub mod object;
 pub mod plane;
 mod replicas;
+pub mod report;
 pub mod stream;

@@ -1,6 +1,7 @@
 //! All watches: one a type, started and stopped as the rules want.
 
 use super::intake::Intake;
+use super::report::Reporter;
 use super::stream::{Command, Stream};
 use crate::attribution::Index;
 use crate::change::{Notice, Resync};
@@ -40,6 +41,8 @@ pub struct Context {
     pub evidence: Arc<Index>,
     /// Whether objects that the cluster makes by itself are left out.
     pub filters_noise: bool,
+    /// Where it is told how the watches are.
+    pub reporter: Reporter,
 }
 
 struct Plane {
