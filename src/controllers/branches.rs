@@ -3,11 +3,12 @@
 use super::secret::SecretState;
 use crate::git::credentials::Authentication;
 use crate::git::signing::SigningKey;
-use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
+use crate::git::spec::{BranchSpec, Credentials, Identity, Prune, PushPolicy, TargetSpec};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName};
-use crate::rules::{Compiled, Repository, Target};
+use crate::rules::{Compiled, Repository, RuleSet, Selected, Selection, Target};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// The targets that every worker in `statuses` reports as ready.
 #[must_use]
@@ -55,10 +56,20 @@ pub fn specs(
             folder: target.base_folder.clone(),
             foreign_edit_grace: policy.foreign_edit_grace,
             commit: policy.commit.clone(),
+            prune: Prune::default(),
+            selection: Arc::new(selection(&compiled.set, &target.name)),
+            gone: Arc::default(),
         };
         spec.targets.insert(target.name.clone(), wanted);
     }
     specs.into_values().collect()
+}
+
+/// What `set` wants for `target`.
+fn selection(set: &RuleSet, target: &NamespacedName) -> Selection {
+    let routes = set.kinds().flat_map(|kind| set.routes(kind).iter().map(move |route| (kind, route)));
+    let routes = routes.filter(|(_, route)| route.target.name == *target);
+    Selection::new(routes.map(|(kind, route)| Selected::of(kind, route)))
 }
 
 /// Why a Secret is of no use yet.
@@ -243,7 +254,8 @@ pub(super) mod tests {
         let (a, b) = (NamespacedName::new("ns", "a"), NamespacedName::new("ns", "b"));
         let key = compiled.targets[&a].branch.clone();
         let mk_status = |name: &NamespacedName, state| {
-            (name.clone(), TargetStatus { folder: compiled.targets[name].base_folder.clone(), state })
+            let folder = compiled.targets[name].base_folder.clone();
+            (name.clone(), TargetStatus { folder, state, swept: Arc::default(), held_back: 0 })
         };
         let targets = [mk_status(&a, TargetState::Ready), mk_status(&b, TargetState::Refused("no".into()))].into();
         let status = BranchStatus { targets, ..BranchStatus::default() };

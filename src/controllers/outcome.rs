@@ -213,6 +213,7 @@ mod tests {
     use crate::git::status::TargetStatus;
     use crate::resource::Oid;
     use serde_json::json;
+    use std::sync::Arc;
 
     type Said = (&'static str, &'static str);
 
@@ -310,11 +311,12 @@ mod tests {
             let status = branch.map(|(remote, target)| BranchStatus {
                 remote,
                 targets: target
-                    .map(|state| (name.clone(), TargetStatus { folder: folder.clone(), state }))
+                    .map(|state| TargetStatus { folder: folder.clone(), state, swept: Arc::default(), held_back: 0 })
+                    .map(|target| (name.clone(), target))
                     .into_iter()
                     .collect(),
                 pushed: Some(tip.parse::<Oid>().unwrap()),
-                unpushed: 0,
+                ..BranchStatus::default()
             });
             let branches = status.map(|status| (compiled.targets[&name].branch.clone(), status)).into_iter().collect();
             let outcomes = derive(&snapshot, &compiled, &branches);

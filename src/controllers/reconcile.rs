@@ -12,7 +12,7 @@ use crate::resource::NamespacedName;
 use crate::rules::{self, Catalog, Policy, RuleSet, compile};
 use crate::telemetry::metrics::AttributedChanges;
 use kube::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub async fn run(context: Context) -> Result<(), Error> {
         });
         let mut specs = branches::specs(&compiled, &snapshot.secrets, &committer);
         revision::stamp(&mut specs, &snapshot);
-        pool.apply(specs);
+        pool.apply(specs, &HashSet::new());
         if published.as_deref() != Some(&compiled.set) {
             let set = Arc::new(compiled.set.clone());
             rules.send_replace(Arc::clone(&set));

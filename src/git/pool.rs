@@ -3,11 +3,11 @@
 use super::clone::{place, stale};
 use super::mailbox::Mailbox;
 use super::spec::BranchSpec;
-use super::status::{BranchStatus, Warning};
-use super::worker::{self, Channels, Settings};
+use super::status::{BranchEvent, BranchStatus};
+use super::worker::{self, Channels, Ending, Settings};
 use crate::change::Resync;
 use crate::resource::BranchKey;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, mpsc, watch};
@@ -22,7 +22,7 @@ pub struct WorkerFailed(#[from] tokio::task::JoinError);
 #[derive(Debug)]
 pub struct Pool {
     resync: mpsc::UnboundedSender<Resync>,
-    warnings: mpsc::UnboundedSender<Warning>,
+    events: mpsc::UnboundedSender<BranchEvent>,
     changed: Arc<Notify>,
     state: Mutex<State>,
 }
@@ -42,6 +42,7 @@ struct Handle {
     spec: watch::Sender<BranchSpec>,
     status: watch::Receiver<BranchStatus>,
     mailbox: Arc<Mailbox>,
+    ending: watch::Sender<Option<Ending>>,
 }
 
 /// A worker to be started.
@@ -53,15 +54,15 @@ pub struct Start {
 
 impl Pool {
     /// An empty pool, and what [`run`] needs to run its workers. Workers ask for content through `resync`, and tell
-    /// what people should hear of through `warnings`.
+    /// what people should hear of through `events`.
     #[must_use]
     pub fn new(
         resync: mpsc::UnboundedSender<Resync>,
-        warnings: mpsc::UnboundedSender<Warning>,
+        events: mpsc::UnboundedSender<BranchEvent>,
     ) -> (Self, mpsc::UnboundedReceiver<Start>) {
         let (start, starts) = mpsc::unbounded_channel();
         let state = State { workers: HashMap::new(), clones: HashMap::new(), start: Some(start) };
-        (Self { resync, warnings, changed: Arc::default(), state: Mutex::new(state) }, starts)
+        (Self { resync, events, changed: Arc::default(), state: Mutex::new(state) }, starts)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -70,8 +71,9 @@ impl Pool {
     }
 
     /// Makes the workers what `branches` says, which is the whole desired set: starts what is new, tells what changed,
-    /// lets the others push what they have and end.
-    pub fn apply(&self, branches: Vec<BranchSpec>) {
+    /// lets the others push what they have and end. Those of `halted` branches end without another push; what they have
+    /// committed is pushed when the branch comes back.
+    pub fn apply(&self, branches: Vec<BranchSpec>, halted: &HashSet<BranchKey>) {
         let mut state = self.state();
         if state.start.is_none() {
             return;
@@ -88,6 +90,8 @@ impl Pool {
                 true
             }
             None => {
+                let ending = if halted.contains(key) { Ending::Halt } else { Ending::Release };
+                handle.ending.send_replace(Some(ending));
                 handle.mailbox.close();
                 false
             }
@@ -105,16 +109,18 @@ impl Pool {
         let clone = Arc::clone(state.clones.entry(key.clone()).or_default());
         let (spec, wanted) = watch::channel(spec);
         let (report, status) = watch::channel(BranchStatus::default());
+        let (ending, ends) = watch::channel(None);
         let mailbox = Arc::<Mailbox>::default();
         let channels = Channels {
             spec: wanted,
             mailbox: Arc::clone(&mailbox),
+            ending: ends,
             status: report,
             status_changed: Arc::clone(&self.changed),
             resync: self.resync.clone(),
-            warnings: self.warnings.clone(),
+            events: self.events.clone(),
         };
-        state.workers.insert(key, Handle { spec, status, mailbox });
+        state.workers.insert(key, Handle { spec, status, mailbox, ending });
         if let Some(start) = &state.start
             && start.send(Start { channels, clone }).is_err()
         {

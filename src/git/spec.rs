@@ -3,8 +3,9 @@
 pub use super::credentials::Credentials;
 use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
-use crate::rules::CommitPolicy;
+use crate::rules::{CommitPolicy, Selection};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The desired state of one branch's worker. Equal specs change nothing.
@@ -38,6 +39,33 @@ pub struct TargetSpec {
     pub foreign_edit_grace: Duration,
     /// How its commits are made.
     pub commit: CommitPolicy,
+    /// Which files are removed.
+    pub prune: Prune,
+    /// What rules in effect select, and what is kept: whatever comes for other objects is dropped.
+    pub selection: Arc<Selection>,
+    /// What was selected and is no more. Files of it that [`TargetSpec::selection`] does not cover go.
+    pub gone: Arc<Selection>,
+}
+
+/// Which files of a target are removed. The default removes all that are to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prune {
+    /// Why files may be removed.
+    pub mode: PruneMode,
+    /// How many one comparison with the cluster may remove; the rest waits. `None`: all.
+    pub cap: Option<usize>,
+}
+
+/// Why files may be removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PruneMode {
+    /// Since their object is gone, or no rule selects it any more.
+    #[default]
+    Always,
+    /// Only since their object was seen to be deleted.
+    OnEvent,
+    /// Never.
+    Never,
 }
 
 /// A name and an e-mail address as git writes them into a commit.

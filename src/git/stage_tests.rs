@@ -4,8 +4,9 @@ use super::*;
 use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
 use crate::git::samples::{ADMITTED, mk_verdict};
+use crate::git::spec::Prune;
 use crate::resource::{Operations, ResourceType};
-use crate::rules::CommitPolicy;
+use crate::rules::{CommitPolicy, Selected, Selection};
 use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
@@ -53,6 +54,27 @@ fn mk_change(name: &str, content: Content) -> Change {
     }
 }
 
+/// What selects all ConfigMaps.
+fn mk_selection() -> Selection {
+    Selection::new([mk_selected(NamespaceSet::ALL)])
+}
+
+fn mk_selected(namespaces: NamespaceSet) -> Selected {
+    let (resource, version) = ("configmaps".to_owned(), "v1".to_owned());
+    Selected { group: String::new(), resource, version, namespaces, selector: None, deletes: true }
+}
+
+fn mk_target(commit: CommitPolicy) -> TargetSpec {
+    TargetSpec {
+        folder: folder(),
+        foreign_edit_grace: Duration::from_secs(60),
+        commit,
+        prune: Prune::default(),
+        selection: Arc::new(mk_selection()),
+        gone: Arc::default(),
+    }
+}
+
 /// A stage whose branch holds the files `present`.
 fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let installation =
@@ -60,9 +82,7 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    let mirrored =
-        TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: CommitPolicy::default() };
-    stage.set_targets([(target(), mirrored)].into(), committer);
+    stage.set_targets([(target(), mk_target(CommitPolicy::default()))].into(), committer);
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());
@@ -212,8 +232,7 @@ fn mk_grouping(present: &[(&str, &str)], window: Duration) -> Stage {
     let mut stage = mk_stage(present);
     let committer = stage.committer.clone();
     let policy = CommitPolicy { window, ..CommitPolicy::default() };
-    let mirrored = TargetSpec { folder: folder(), foreign_edit_grace: Duration::from_secs(60), commit: policy };
-    stage.set_targets([(target(), mirrored)].into(), committer);
+    stage.set_targets([(target(), mk_target(policy))].into(), committer);
     stage
 }
 

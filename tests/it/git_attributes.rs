@@ -29,7 +29,7 @@ async fn start(server: &GitServer, repo: &RemoteRepo, work_dir: &crate::support:
     let mut spec = engine.spec(server.password());
     let mirrored = spec.targets[&target()].clone();
     spec.targets.insert(free(), TargetSpec { folder: BaseFolder::new("free").unwrap(), ..mirrored });
-    engine.pool.apply(vec![spec]);
+    engine.apply(vec![spec]);
     eventually(SOON, "both targets to be ready", async || {
         let targets = engine.status().targets;
         let is_ready = |target| targets.get(&target).is_some_and(|status| status.state == TargetState::Ready);

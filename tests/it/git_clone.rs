@@ -441,7 +441,7 @@ async fn a_server_that_stalls_holds_up_nobody_else() {
     };
     let mut specs = vec![engine.spec(server.password())];
     specs.extend((0..6).map(stalled));
-    engine.pool.apply(specs);
+    engine.apply(specs);
     // Both servers hold one connection each, and whoever waits for them holds nothing.
     let _held = [listener.accept().await.unwrap(), listener.accept().await.unwrap()];
     let mailbox = engine.ready().await;

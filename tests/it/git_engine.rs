@@ -253,7 +253,7 @@ async fn a_wrong_password_is_told_and_a_new_one_is_used_at_once() {
     let (server, repo, work_dir) = mk_remote("password").await;
     let engine = Engine::start(&work_dir, repo.url(), "wrong").await;
     failure(&engine, |failure| failure.reason == "AuthenticationFailed").await;
-    engine.pool.apply(vec![engine.spec(server.password())]);
+    engine.apply(vec![engine.spec(server.password())]);
     engine.ready().await.send(upsert("a", "1"));
     commits(&repo, 1).await;
     engine.stop().await;

@@ -97,7 +97,7 @@ impl Flow {
         let mut spec = self.engine.spec(self.server.password());
         self.touches += 1;
         spec.push.max_commits += self.touches;
-        self.engine.pool.apply(vec![spec]);
+        self.engine.apply(vec![spec]);
     }
 
     async fn fault_met(&self, before: u64) {
@@ -349,7 +349,7 @@ async fn two_workers_on_one_branch_both_get_everything_there() {
     let mut mirrored = spec.targets[&target()].clone();
     mirrored.folder = folder.clone();
     (spec.key, spec.targets) = (key.clone(), [(other.clone(), mirrored)].into());
-    engine.pool.apply(vec![engine.spec(server.password()), spec]);
+    engine.apply(vec![engine.spec(server.password()), spec]);
     let mine = engine.ready().await;
     eventually(SOON, "the second target to be ready", async || {
         let status = engine.pool.statuses().remove(&key).unwrap();

@@ -16,7 +16,7 @@ fn group(engine: &Engine, password: &str, window: Duration, messages: MessageTem
     if let Some(target) = spec.targets.get_mut(&target()) {
         target.commit = CommitPolicy { window, messages };
     }
-    engine.pool.apply(vec![spec]);
+    engine.apply(vec![spec]);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::support::remote_repo::RemoteRepo;
 use gitops_reverser::change::Resync;
 use gitops_reverser::git::cli::ProcessLimits;
 use gitops_reverser::git::clone::policy::{ClonePolicy, Filter};
-use gitops_reverser::git::status::{RemoteState, Warning};
+use gitops_reverser::git::status::{BranchEvent, RemoteState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ async fn available(engine: &Engine) {
     .unwrap();
 }
 
-async fn warning(engine: &mut Engine, reason: &str) -> Warning {
-    let warning = tokio::time::timeout(SOON, engine.warnings.recv()).await.expect("a warning").unwrap();
+async fn warning(engine: &mut Engine, reason: &str) -> BranchEvent {
+    let warning = tokio::time::timeout(SOON, engine.events.recv()).await.expect("a warning").unwrap();
     assert_eq!(warning.reason, reason, "{warning:?}");
     warning
 }
@@ -178,7 +178,7 @@ async fn a_refused_journal_goes_when_the_server_agrees() {
     // Anything about the spec makes it try at once; otherwise it would a minute later.
     let mut spec = engine.spec(server.password());
     spec.push.max_commits = 7;
-    engine.pool.apply(vec![spec]);
+    engine.apply(vec![spec]);
     commits(&repo, 1).await;
     available(&engine).await;
     engine.stop().await;
@@ -196,7 +196,7 @@ async fn a_refused_journal_is_replaced_when_people_change_what_it_came_from() {
     agree(&repo);
     let mut spec = engine.spec(server.password());
     spec.revision = 1;
-    engine.pool.apply(vec![spec]);
+    engine.apply(vec![spec]);
     warning(&mut engine, "JournalPutAside").await;
     resync(&mut engine).await;
     seed(&mailbox, &[("a", "1")]).await;
@@ -216,7 +216,7 @@ async fn who_may_only_read_is_told_before_anything_is_written() {
     repo.git(&["config", "http.receivepack", "true"]);
     let mut spec = engine.spec(server.password());
     spec.push.max_commits = 7;
-    engine.pool.apply(vec![spec]);
+    engine.apply(vec![spec]);
     available(&engine).await;
     assert_eq!(repo.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main", "a probe leaves nothing");
     engine.stop().await;

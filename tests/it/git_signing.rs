@@ -45,7 +45,7 @@ async fn every_commit_is_signed_by_whatever_key_is_configured_then() {
     let mut keys = Vec::new();
     for (number, kind) in kinds.into_iter().enumerate() {
         let (public, key) = mk_key(&work_dir, kind, kind);
-        engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
+        engine.apply(vec![spec(&engine, server.password(), Some(&key))]);
         keys.push((public, key));
         // The worker takes the new key before anything that is sent after it was ready with it.
         engine.ready().await;
@@ -65,7 +65,7 @@ async fn every_commit_is_signed_by_whatever_key_is_configured_then() {
     mailbox.send(change("b", Content::Delete));
     commits(&repo, 9).await;
     assert_eq!(signatures(&repo, &known), "NGGGGGGGG");
-    engine.pool.apply(vec![spec(&engine, server.password(), None)]);
+    engine.apply(vec![spec(&engine, server.password(), None)]);
     engine.stop().await;
     assert_eq!(in_clone(&work_dir, &["for-each-ref", "refs/reverser/unsigned"]), "");
 }
@@ -83,7 +83,7 @@ async fn replayed_commits_are_signed_anew_and_otherwise_the_same() {
     // Made before the key was configured, and still here when the remote has moved.
     mailbox.send(upsert("a", "2"));
     unpushed(&engine, 1).await;
-    engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
+    engine.apply(vec![spec(&engine, server.password(), Some(&key))]);
     failure(&engine, |failure| failure.reason == "NetworkError").await;
     engine.ready().await;
     mailbox.send(upsert("a", "3"));
@@ -106,7 +106,7 @@ async fn a_journal_of_signed_commits_survives_a_kill() {
     let (server, repo, work_dir) = mk_remote("signed-kill").await;
     let (public, key) = mk_key(&work_dir, "key", "ed25519");
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
-    engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
+    engine.apply(vec![spec(&engine, server.password(), Some(&key))]);
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
@@ -121,7 +121,7 @@ async fn a_journal_of_signed_commits_survives_a_kill() {
     server.set_fault(None);
     let credentials = Credentials::basic("git", server.password());
     let engine = Engine::start_through(Git::find(true).await.unwrap(), &work_dir, repo.url(), credentials).await;
-    engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
+    engine.apply(vec![spec(&engine, server.password(), Some(&key))]);
     engine.ready().await.send(upsert("a", "3"));
     commits(&repo, 4).await;
     let signed = signatures(&repo, &[&public]);
@@ -140,7 +140,7 @@ async fn repositories_of_sha256_are_signed_in_their_own_way() {
     repo.commit_file("main", "README.md", "hello\n", "Erin <erin@example.com>");
     let (public, key) = mk_key(&work_dir, "key", "ed25519");
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
-    engine.pool.apply(vec![spec(&engine, server.password(), Some(&key))]);
+    engine.apply(vec![spec(&engine, server.password(), Some(&key))]);
     let mailbox = engine.ready().await;
     mailbox.send(upsert("a", "1"));
     mailbox.send(upsert("a", "2"));

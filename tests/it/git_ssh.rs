@@ -44,7 +44,7 @@ async fn a_key_opens_the_repository_and_a_rotated_one_is_used_at_once() {
     mailbox.send(upsert("a", "2"));
     failure(&engine, |failure| failure.reason == "AuthenticationFailed" && failure.message.contains("deploy key"))
         .await;
-    engine.pool.apply(vec![engine.spec_with(credentials(&next, &server))]);
+    engine.apply(vec![engine.spec_with(credentials(&next, &server))]);
     commits(&repo, 2).await;
     assert_eq!(repo.read("main", &path("a")), content("2", "a"));
     engine.stop().await;
@@ -63,7 +63,7 @@ async fn a_wrong_key_an_unknown_and_a_changed_server_are_told_apart() {
     let open = || OpenKey::read(&key.private, None).unwrap();
     let before = server.log();
     let elsewhere = Some("git.example.com ssh-ed25519 AAAA\n".to_owned());
-    engine.pool.apply(vec![engine.spec_with(Credentials::ssh(open(), elsewhere))]);
+    engine.apply(vec![engine.spec_with(Credentials::ssh(open(), elsewhere))]);
     let port = repo.url().rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
     let says = |failure: &str, what: &str| failure.contains(what) && failure.contains(&format!("[127.0.0.1]:{port}"));
     failure(&engine, |failure| says(&failure.message, "known_hosts")).await;
@@ -71,10 +71,10 @@ async fn a_wrong_key_an_unknown_and_a_changed_server_are_told_apart() {
 
     let known = server.known_hosts();
     server.change_host_key().await.unwrap();
-    engine.pool.apply(vec![engine.spec_with(Credentials::ssh(open(), Some(known)))]);
+    engine.apply(vec![engine.spec_with(Credentials::ssh(open(), Some(known)))]);
     failure(&engine, |failure| failure.message.contains("another SSH key than the known one")).await;
     assert!(!server.log().contains("Accepted publickey"), "{}", server.log());
-    engine.pool.apply(vec![engine.spec_with(credentials(&key, &server))]);
+    engine.apply(vec![engine.spec_with(credentials(&key, &server))]);
     engine.ready().await.send(upsert("a", "1"));
     commits(&repo, 1).await;
     engine.stop().await;
@@ -91,8 +91,8 @@ async fn a_key_that_may_only_read_and_a_missing_repository_are_told() {
     assert_eq!(repo.head("main"), None);
     server.allow(&[(&key, Access::Write)]).unwrap();
     // What a person has mended elsewhere is noticed at the next slow try, or at once when anything changes here.
-    engine.pool.apply(vec![engine.spec_with(credentials(&server.new_key("ed25519", "").unwrap(), &server))]);
-    engine.pool.apply(vec![engine.spec_with(credentials(&key, &server))]);
+    engine.apply(vec![engine.spec_with(credentials(&server.new_key("ed25519", "").unwrap(), &server))]);
+    engine.apply(vec![engine.spec_with(credentials(&key, &server))]);
     commits(&repo, 1).await;
     engine.stop().await;
 
@@ -116,7 +116,7 @@ async fn the_operators_file_knows_servers_too_but_not_against_the_secret() {
     let contradicts = Credentials::ssh(open(), Some(format!("{name} {other}")));
     let engine = Engine::start_through(git, &work_dir, repo.url(), contradicts).await;
     failure(&engine, |failure| failure.message.contains("another SSH key than the known one")).await;
-    engine.pool.apply(vec![engine.spec_with(Credentials::ssh(open(), None))]);
+    engine.apply(vec![engine.spec_with(Credentials::ssh(open(), None))]);
     engine.ready().await.send(upsert("a", "1"));
     commits(&repo, 1).await;
     engine.stop().await;

@@ -16,15 +16,16 @@ use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
-use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
-use gitops_reverser::git::status::{BranchStatus, RemoteFailure, RemoteState, TargetState, Warning};
+use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, Prune, PushPolicy, TargetSpec};
+use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId,
     ResourceType, layout,
 };
-use gitops_reverser::rules::CommitPolicy;
+use gitops_reverser::rules::{CommitPolicy, Selected, Selection};
 use gitops_reverser::sanitize::Manifest;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,12 @@ pub(crate) fn kind() -> Arc<ResourceType> {
     })
 }
 
+/// Rules that select ConfigMaps in `namespaces`.
+pub(crate) fn selected(namespaces: NamespaceSet) -> Selected {
+    let ResourceType { group, version, resource, .. } = ResourceType::clone(&kind());
+    Selected { group, resource, version, namespaces, selector: None, deletes: true }
+}
+
 pub(crate) fn manifest(name: &str, value: &str) -> Manifest {
     let text = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: shop\ndata:\n  key: {value}\n"
@@ -64,7 +71,7 @@ pub(crate) struct Engine {
     task: JoinHandle<Result<(), pool::WorkerFailed>>,
     pub(crate) key: BranchKey,
     pub(crate) resyncs: mpsc::UnboundedReceiver<Resync>,
-    pub(crate) warnings: mpsc::UnboundedReceiver<Warning>,
+    pub(crate) events: mpsc::UnboundedReceiver<BranchEvent>,
 }
 
 impl Engine {
@@ -116,8 +123,8 @@ impl Engine {
     ) -> Self {
         gitops_reverser::telemetry::logging::init("info").ok();
         let (resync, resyncs) = mpsc::unbounded_channel();
-        let (warn, warnings) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync, warn);
+        let (tell, events) = mpsc::unbounded_channel();
+        let (pool, starts) = Pool::new(resync, tell);
         let mut installation = Installation {
             cluster_uid: "cluster".into(),
             namespace: "reverser".into(),
@@ -144,9 +151,14 @@ impl Engine {
             push_ceiling: Duration::from_millis(100),
         };
         let task = tokio::spawn(pool::run(Arc::new(settings), starts));
-        let engine = Self { pool: Arc::new(pool), task, key, resyncs, warnings };
-        engine.pool.apply(vec![spec]);
+        let engine = Self { pool: Arc::new(pool), task, key, resyncs, events };
+        engine.apply(vec![spec]);
         engine
+    }
+
+    /// Makes `branches` all that is wanted.
+    pub(crate) fn apply(&self, branches: Vec<BranchSpec>) {
+        self.pool.apply(branches, &HashSet::new());
     }
 
     /// What is wanted of it unless told otherwise.
@@ -186,8 +198,14 @@ impl Engine {
 }
 
 fn mk_spec(key: &BranchKey, credentials: Credentials) -> BranchSpec {
-    let folder = BaseFolder::new("base").unwrap();
-    let mirrored = TargetSpec { folder, foreign_edit_grace: Duration::from_secs(300), commit: CommitPolicy::default() };
+    let mirrored = TargetSpec {
+        folder: BaseFolder::new("base").unwrap(),
+        foreign_edit_grace: Duration::from_secs(300),
+        commit: CommitPolicy::default(),
+        prune: Prune::default(),
+        selection: Arc::new(Selection::new([selected(NamespaceSet::ALL)])),
+        gone: Arc::default(),
+    };
     BranchSpec {
         key: key.clone(),
         credentials,
@@ -278,7 +296,7 @@ pub(crate) async fn failure(engine: &Engine, check: impl Fn(&RemoteFailure) -> b
 }
 
 pub(crate) async fn unpushed(engine: &Engine, count: usize) {
-    eventually(SOON, "commits in the journal", async || Ok((engine.status().unpushed == count).then_some(())))
+    eventually(SOON, "commits in the journal", async || Ok((engine.status().counts.unpushed == count).then_some(())))
         .await
         .unwrap();
 }

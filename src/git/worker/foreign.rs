@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::git::cli::GitError;
 use crate::git::spec::TargetSpec;
-use crate::git::status::Warning;
+use crate::git::status::Severity;
 use crate::resource::{NamespacedName, RepoPath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -82,7 +82,7 @@ impl Worker {
             let message = format!(
                 "{path} was edited by somebody else again and again and written anew three times within an hour; it is left alone until its object changes"
             );
-            self.channels.warn(Warning { target: target.clone(), reason: "ForeignEdits", message });
+            self.channels.tell(target, Severity::Warning, "ForeignEdits", &message);
         }
     }
 }

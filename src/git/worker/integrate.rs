@@ -4,7 +4,7 @@ use super::Worker;
 use crate::git::classify::{self, Class};
 use crate::git::cli::GitError;
 use crate::git::clone::RemoteTip;
-use crate::git::status::Warning;
+use crate::git::status::Severity;
 use crate::resource::{Oid, RepoPath};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -145,7 +145,7 @@ impl Worker {
     /// Tells a warning about every target of the branch.
     pub(super) fn warn(&self, reason: &'static str, message: &str) {
         for target in self.spec.targets.keys() {
-            self.channels.warn(Warning { target: target.clone(), reason, message: message.to_owned() });
+            self.channels.tell(target, Severity::Warning, reason, message);
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::{Worker, now};
 use crate::git::cli::GitError;
+use crate::git::spec::TargetSpec;
 use crate::git::status::{TargetState, TargetStatus};
 use crate::resource::{BaseFolder, NamespacedName};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Worker {
@@ -142,12 +144,14 @@ impl Worker {
                 None => TargetState::Ready,
             },
         };
-        let status = |name: &NamespacedName, folder: &BaseFolder| TargetStatus {
-            folder: folder.clone(),
-            state: state(name, folder),
+        let status = |name: &NamespacedName, target: &TargetSpec| TargetStatus {
+            folder: target.folder.clone(),
+            state: state(name, &target.folder),
+            swept: Arc::clone(&target.gone),
+            held_back: 0,
         };
         let targets = self.spec.targets.iter();
-        let targets = targets.map(|(name, target)| (name.clone(), status(name, &target.folder))).collect();
+        let targets = targets.map(|(name, target)| (name.clone(), status(name, target))).collect();
         self.channels.report(|status| status.targets = targets);
     }
 
@@ -155,7 +159,7 @@ impl Worker {
         let (pushed, unpushed) = (self.base, self.schedule.queued());
         self.channels.report(|status| {
             status.pushed = pushed;
-            status.unpushed = unpushed;
+            status.counts.unpushed = unpushed;
         });
     }
 }

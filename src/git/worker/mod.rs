@@ -25,7 +25,7 @@ use super::remote::{self, Push, Remote};
 use super::schedule::{self, PushSchedule};
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
-use super::status::{BranchStatus, RemoteFailure, RemoteState, Warning};
+use super::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, Severity};
 use crate::change::Resync;
 use crate::resource::{BranchKey, NamespacedName, Oid};
 use crate::telemetry::metrics::AttributedChanges;
@@ -72,6 +72,15 @@ pub struct Settings {
     pub push_ceiling: Duration,
 }
 
+/// How a worker that is not wanted any more ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It drops what is not committed, and pushes the rest.
+    Release,
+    /// It drops what is not committed, and pushes nothing more: the rest waits until the branch is wanted again.
+    Halt,
+}
+
 /// The channels between a worker and the rest.
 #[derive(Debug)]
 pub struct Channels {
@@ -79,6 +88,8 @@ pub struct Channels {
     pub spec: watch::Receiver<BranchSpec>,
     /// Its queue; closing it makes the worker push what it has and end.
     pub mailbox: Arc<Mailbox>,
+    /// Set before the queue is closed when not all of that is wanted.
+    pub ending: watch::Receiver<Option<Ending>>,
     /// What it tells.
     pub status: watch::Sender<BranchStatus>,
     /// Rung whenever the status changed.
@@ -86,7 +97,7 @@ pub struct Channels {
     /// What it asks for.
     pub resync: mpsc::UnboundedSender<Resync>,
     /// What people should hear of.
-    pub warnings: mpsc::UnboundedSender<Warning>,
+    pub events: mpsc::UnboundedSender<BranchEvent>,
 }
 
 impl Channels {
@@ -100,7 +111,8 @@ impl Channels {
         let changed = self.status.send_if_modified(|status| {
             let before = status.clone();
             update(status);
-            *status != before
+            // Counts wake nobody.
+            BranchStatus { counts: before.counts.clone(), ..status.clone() } != before
         });
         if changed {
             self.status_changed.notify_one();
@@ -111,9 +123,10 @@ impl Channels {
         self.report(|status| status.remote = RemoteState::Failed(failure));
     }
 
-    fn warn(&self, warning: Warning) {
-        if self.warnings.send(warning).is_err() {
-            tracing::debug!("Nobody publishes warnings: the program is leaving");
+    fn tell(&self, target: &NamespacedName, severity: Severity, reason: &'static str, message: &str) {
+        let event = BranchEvent { target: target.clone(), severity, reason, message: message.to_owned() };
+        if self.events.send(event).is_err() {
+            tracing::debug!("Nobody publishes events: the program is leaving");
         }
     }
 
