@@ -8,6 +8,7 @@ mod attribution_storm;
 mod bad_input;
 mod canary;
 mod credentials;
+mod discovery;
 mod examples;
 mod git_argv;
 mod git_attributes;
