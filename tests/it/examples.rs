@@ -183,28 +183,3 @@ fn lost(written: &Value, stored: &Value, at: &str) -> Vec<String> {
         _ => vec![at.to_owned()],
     }
 }
-
-/// Links within the documentation lead to a file, and to a heading that it has.
-#[test]
-fn every_link_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = [root.to_owned(), docs(), docs().join("examples")].map(|dir| files(&dir, "md"));
-    for (path, markdown) in pages.iter().flatten() {
-        let links = markdown.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.contains("://")) {
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = Path::new(path).parent().unwrap().join(file);
-            let target = if file.is_empty() { PathBuf::from(path) } else { target };
-            let text = std::fs::read_to_string(&target).unwrap_or_else(|error| panic!("{path}: {link}: {error}"));
-            let mut anchors = text.lines().filter(|line| line.starts_with('#')).map(anchor_of);
-            assert!(anchor.is_empty() || anchors.any(|found| found == anchor), "{path}: {link}");
-        }
-    }
-}
-
-/// How a heading is referred to.
-fn anchor_of(heading: &str) -> String {
-    let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-}

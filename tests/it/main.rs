@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod credentials;
 mod discovery;
+mod documentation;
 mod examples;
 mod git_argv;
 mod git_attributes;
