@@ -29,6 +29,7 @@ mod registration;
 mod round_trip;
 mod snapshot;
 mod ssh_job;
+mod sweeps;
 
 #[path = "../support/mod.rs"]
 mod support;

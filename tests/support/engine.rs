@@ -17,7 +17,7 @@ use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
 use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, Prune, PushPolicy, TargetSpec};
-use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, TargetState};
+use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, Severity, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId,
@@ -182,6 +182,19 @@ impl Engine {
         .await
         .unwrap();
         self.pool.mailbox(&self.key).unwrap()
+    }
+
+    /// The next event of this reason; others are left out.
+    pub(crate) async fn event(&mut self, reason: &str) -> BranchEvent {
+        let next = async {
+            loop {
+                match self.events.recv().await.unwrap() {
+                    event if event.reason == reason => return event,
+                    event => assert_ne!(event.severity, Severity::Warning, "{event:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(SOON, next).await.unwrap_or_else(|_| panic!("no event {reason}"))
     }
 
     /// Ends as by a kill: without a word.
