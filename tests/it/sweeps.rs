@@ -11,7 +11,7 @@ use crate::support::scratch::ScratchDir;
 use gitops_reverser::change::{Change, Content, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::spec::{BranchSpec, Prune, PruneMode, TargetSpec};
-use gitops_reverser::git::status::{PushState, Severity, TargetStatus};
+use gitops_reverser::git::status::{PushState, RemoteState, Severity, TargetStatus};
 use gitops_reverser::resource::{
     BaseFolder, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, ResourceType, layout,
 };
@@ -466,5 +466,25 @@ async fn an_edit_of_somebody_else_has_its_time_before_its_deselected_file_goes()
     commits(&repo, 4).await;
     assert!(repo.files("main").is_empty());
     status(&engine, "the end of the selection", |target| target.swept == everything()).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_has_the_remote_looked_at_now() {
+    let (server, repo, work_dir) = mk_remote("asked").await;
+    let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
+    engine.ready().await;
+    let available = async || {
+        let check = async || Ok((engine.status().remote == RemoteState::Available).then_some(()));
+        eventually(SOON, "the remote to be available", check).await.unwrap();
+    };
+    available().await;
+    let ask = |requested| engine.apply(vec![BranchSpec { requested, ..engine.spec(server.password()) }]);
+    server.set_fault(Some(Fault::Down));
+    ask(1);
+    failure(&engine, |failure| failure.reason == "NetworkError").await;
+    server.set_fault(None);
+    ask(2);
+    available().await;
     engine.stop().await;
 }

@@ -23,6 +23,10 @@ impl Worker {
             self.schedule.set_policy(self.spec.push, now);
         }
         self.schedule.set_poll(self.spec.poll_interval);
+        if before.requested != self.spec.requested {
+            self.prove_at = now;
+            self.schedule.look(now);
+        }
         let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
         self.pardon();
         self.deselected.is_due = true;
