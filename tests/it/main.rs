@@ -32,6 +32,7 @@ mod registration;
 mod round_trip;
 mod snapshot;
 mod ssh_job;
+mod sweeps;
 mod validation;
 
 #[path = "../support/mod.rs"]
