@@ -5,6 +5,5 @@ pub mod intake;
 mod join;
 pub mod object;
 pub mod plane;
-mod replicas;
 pub mod report;
 pub mod stream;
