@@ -487,6 +487,7 @@ impl Stage {
         if !is_selected || self.refused.contains(&change.target) || !may_go(&change.content, spec.prune.mode) {
             return;
         }
+        self.kinds.insert((change.target.clone(), Arc::clone(&change.id.kind)));
         self.foreign.object_changed(&change.path);
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),
