@@ -10,6 +10,7 @@ mod beside_gitops;
 mod canary;
 mod credentials;
 mod discovery;
+mod documentation;
 mod examples;
 mod git_argv;
 mod git_attributes;
@@ -30,10 +31,12 @@ mod layers;
 mod main_job;
 mod registration;
 mod round_trip;
+mod scale;
 mod snapshot;
 mod ssh_job;
 mod sweeps;
 mod validation;
+mod wildcards;
 
 #[path = "../support/mod.rs"]
 mod support;
