@@ -214,6 +214,7 @@ fn mk_spec(key: &BranchKey, credentials: Credentials) -> BranchSpec {
         push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
         poll_interval: Duration::from_secs(300),
         revision: 0,
+        requests: 0,
         targets: [(target(), mirrored)].into(),
     }
 }

@@ -22,6 +22,10 @@ impl Worker {
         if is_worth_a_try(&before) != is_worth_a_try(&self.spec) {
             self.schedule.set_policy(self.spec.push, now);
         }
+        if before.requests != self.spec.requests {
+            self.schedule.look(now);
+            self.prove_at = now;
+        }
         self.schedule.set_poll(self.spec.poll_interval);
         let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
         self.pardon();
