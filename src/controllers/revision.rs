@@ -34,7 +34,7 @@ pub fn stamp(specs: &mut [BranchSpec], snapshot: &Snapshot) {
         let observed: Vec<_> = objects.iter().filter_map(|key| snapshot.observed.get(key)).collect();
         // The generation counts changes of the spec, and of nothing else.
         spec.revision = hash(observed.iter().map(|observed| (&observed.uid, observed.generation, &observed.requested)));
-        spec.requests = hash(observed.iter().filter_map(|observed| observed.requested.as_ref()));
+        spec.requested = hash(observed.iter().filter_map(|observed| observed.requested.as_ref()));
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
         let mut specs = specs(snapshot, &mk_compiled(snapshot), &Selections::default(), &committer);
         stamp(&mut specs, snapshot);
         let spec = specs.iter().find(|spec| &*spec.key.provider.name.name == "open").unwrap();
-        (spec.revision, spec.requests)
+        (spec.revision, spec.requested)
     }
 
     fn key(kind: Kind, name: &str) -> ObjectKey {
