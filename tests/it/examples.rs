@@ -90,7 +90,6 @@ fn pages() -> Vec<Manifests> {
 
 /// Every target and rule of an example is ready, and every target gets something.
 #[tokio::test]
-#[ignore = "until providers of other namespaces and of Flux are compiled"]
 async fn every_example_is_in_effect() {
     let cluster = control_plane::shared().await.unwrap();
     install_definitions(cluster).await.unwrap();
@@ -130,8 +129,8 @@ async fn every_example_is_in_effect() {
     }
 }
 
-/// What comes of an example, once these objects are there. Those that get no file come first: when the others have theirs, it
-/// is certain.
+/// What comes of an example, once these objects are there. Those that get no file come first: when the others have
+/// theirs, it is certain.
 struct Effect {
     example: &'static str,
     objects: &'static str,
