@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod credentials;
 mod discovery;
+mod documentation;
 mod examples;
 mod git_argv;
 mod git_attributes;
@@ -32,6 +33,7 @@ mod round_trip;
 mod scale;
 mod snapshot;
 mod ssh_job;
+mod sweeps;
 mod validation;
 mod wildcards;
 
