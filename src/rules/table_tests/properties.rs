@@ -57,7 +57,7 @@ fn any_rule() -> impl Strategy<Value = String> {
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<(String, u8, String)>> {
-    prop::collection::vec((prop::sample::select(vec!["p", "q", "r", "s", "t"]), 0u8..3, any_rule()), 0..5)
+    prop::collection::vec((prop::sample::select(vec!["p", "q", "r", "s", "t"]), 1u8..4, any_rule()), 0..5)
         .prop_map(|rules| rules.into_iter().map(|(name, age, spec)| (name.to_owned(), age, spec)).collect())
 }
 
