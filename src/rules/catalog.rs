@@ -82,13 +82,18 @@ impl Catalog {
     /// for long enough. One that merely has not been seen yet is not gone.
     #[must_use]
     pub fn is_gone(&self, group: &str, resource: &str) -> bool {
-        self.absences.are_proven && self.versions(resource, group).is_empty() && !self.is_unwatchable(group, resource)
+        self.absences.are_proven
+            && self.versions(resource, group).is_empty()
+            && !self.is_unwatchable(resource, Some(group))
     }
 
-    /// Whether `resource` of `group` is served, but cannot be mirrored since it cannot be both listed and watched.
+    /// Whether `resource`, of `group` or of whatever group, is served, but cannot be mirrored since it cannot be both listed
+    /// and watched.
     #[must_use]
-    pub fn is_unwatchable(&self, group: &str, resource: &str) -> bool {
-        self.absences.unwatchable.contains(&(resource.to_owned(), group.to_owned()))
+    pub fn is_unwatchable(&self, resource: &str, group: Option<&str>) -> bool {
+        let from = (resource.to_owned(), group.unwrap_or_default().to_owned());
+        let mut found = self.absences.unwatchable.range(from..).take_while(|(plural, _)| plural == resource);
+        found.next().is_some_and(|(_, of)| group.is_none_or(|group| group == of))
     }
 
     /// Whether the API server cannot tell at the moment what `group` serves: the server behind it does not answer.
