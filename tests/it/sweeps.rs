@@ -423,9 +423,11 @@ async fn who_may_not_write_any_more_is_told_once() {
     let mut engine = Engine::start(&work_dir, repo.url(), "wrong").await;
     let told = engine.events.recv().await.unwrap();
     assert_eq!((told.reason, told.severity), ("AuthenticationFailed", Severity::Warning));
-    let mut spec = engine.spec("wrong as well");
-    spec.revision = 1;
-    engine.apply(vec![spec]);
+    for another in ["also wrong", "wrong as well", "no better"] {
+        let requests = server.request_count();
+        engine.apply(vec![engine.spec(another)]);
+        eventually(SOON, "another try", async || Ok((server.request_count() > requests).then_some(()))).await.unwrap();
+    }
     failure(&engine, |failure| failure.reason == "AuthenticationFailed").await;
     engine.apply(vec![engine.spec(server.password())]);
     engine.ready().await.send(upsert("a", "1"));
@@ -483,5 +485,13 @@ async fn whoever_asks_has_the_remote_looked_at_now() {
     server.set_fault(None);
     ask(2);
     available().await;
+    repo.commit_file("main", "README.md", "hello\n", ERIN);
+    ask(3);
+    eventually(SOON, "the commit to be seen", async || {
+        let known = engine.status().pushed.map(|tip| tip.to_string());
+        Ok((known == repo.head("main")).then_some(()))
+    })
+    .await
+    .unwrap();
     engine.stop().await;
 }
