@@ -418,25 +418,6 @@ async fn a_branch_that_is_let_go_pushes_what_is_committed_and_one_that_is_halted
 }
 
 #[tokio::test]
-async fn who_may_not_write_any_more_is_told_once() {
-    let (server, repo, work_dir) = mk_remote("told").await;
-    let mut engine = Engine::start(&work_dir, repo.url(), "wrong").await;
-    let told = engine.events.recv().await.unwrap();
-    assert_eq!((told.reason, told.severity), ("AuthenticationFailed", Severity::Warning));
-    for another in ["also wrong", "wrong as well", "no better"] {
-        let requests = server.request_count();
-        engine.apply(vec![engine.spec(another)]);
-        eventually(SOON, "another try", async || Ok((server.request_count() > requests).then_some(()))).await.unwrap();
-    }
-    failure(&engine, |failure| failure.reason == "AuthenticationFailed").await;
-    engine.apply(vec![engine.spec(server.password())]);
-    engine.ready().await.send(upsert("a", "1"));
-    commits(&repo, 1).await;
-    assert_eq!(engine.events.recv().await.unwrap().reason, "Pushed");
-    engine.stop().await;
-}
-
-#[tokio::test]
 async fn an_edit_of_somebody_else_has_its_time_before_its_deselected_file_goes() {
     let (server, repo, work_dir) = mk_remote("graced").await;
     let grace = |grace: Duration| move |target: &mut TargetSpec| target.foreign_edit_grace = grace;
