@@ -29,6 +29,7 @@ mod inventory;
 mod kill9;
 mod layers;
 mod main_job;
+mod pruning;
 mod registration;
 mod round_trip;
 mod scale;
