@@ -6,6 +6,7 @@
 mod access;
 mod attribution_matrix;
 mod attribution_storm;
+mod beside_gitops;
 mod canary;
 mod conditions;
 mod credentials;
