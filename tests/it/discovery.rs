@@ -9,6 +9,8 @@ use crate::support::scratch::ScratchDir;
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
+/// Long before the next look at what is served that has no cause.
+const SECONDS: Duration = Duration::from_secs(30);
 /// Longer than a type must be missing until it counts as gone.
 const GONE: Duration = Duration::from_secs(180);
 /// Longer than the pause between two attempts to watch what cannot be watched.
@@ -24,11 +26,12 @@ struct World {
 }
 
 impl World {
-    /// The operator acts as an account that may read `permitted`, or else as `admin`.
-    async fn start(permitted: Option<&[(&str, &[&str])]>) -> Self {
+    /// The operator acts as an account that may read `permitted`, and of what it always may not even read `lacks`; or else
+    /// as `admin`.
+    async fn start(permitted: Option<&[(&str, &[&str])]>, lacks: &'static [&'static str]) -> Self {
         let cluster = ControlPlane::start().await.unwrap();
         let account = match permitted {
-            Some(permitted) => Some(Account::create(&cluster, permitted).await.unwrap()),
+            Some(permitted) => Some(Account::create_lacking(&cluster, permitted, lacks).await.unwrap()),
             None => None,
         };
         crate::support::operator::install_definitions(&cluster).await.unwrap();
@@ -147,7 +150,9 @@ fn gadget(version: &str, name: &str, value: u32) -> String {
 
 #[tokio::test]
 async fn a_type_comes_changes_its_version_and_goes() {
-    let world = World::start(None).await;
+    // That API services may not be watched only means that definitions alone tell of changes.
+    let permitted: &[(&str, &[&str])] = &[("", &["configmaps"]), ("lifecycle.test", &["gadgets"])];
+    let world = World::start(Some(permitted), &["apiservices"]).await;
     world.mirror(&["configmaps", "gadgets.lifecycle.test"]).await;
     world.until_rule("NoMatchingResources", "gadgets.lifecycle.test is not served", SOON).await;
     world.mark("before").await;
@@ -163,13 +168,12 @@ async fn a_type_comes_changes_its_version_and_goes() {
         });
         made.await.unwrap();
     }
-    // Long before the next regular look at what is served.
     let of = |version: &str| ["one", "two"].map(|name| world.path(&format!("lifecycle.test/{version}/gadgets"), name));
-    world.until_files("gadgets", &of("v1"), SOON).await;
+    world.until_files("gadgets", &of("v1"), SECONDS).await;
     world.mirror.ready(&world.cluster).await.unwrap();
 
     world.apply(&definition("lifecycle.test", "gadgets", "Gadget", &["v1", "v2"])).await;
-    world.until_files("gadgets", &of("v2"), SOON).await;
+    world.until_files("gadgets", &of("v2"), SECONDS).await;
     let moved: Vec<CommitInfo> = world
         .log_of("gadgets/")
         .into_iter()
@@ -196,7 +200,7 @@ async fn a_type_comes_changes_its_version_and_goes() {
 
 #[tokio::test]
 async fn a_broken_api_service_touches_nothing() {
-    let mut world = World::start(None).await;
+    let mut world = World::start(None, &[]).await;
     world.apply(&definition("broken.test", "widgets", "Widget", &["v1"])).await;
     world.apply(&definition("sound.test", "widgets", "Widget", &["v1"])).await;
     let names = ["crd/widgets.broken.test", "crd/widgets.sound.test"];
@@ -223,7 +227,7 @@ async fn a_broken_api_service_touches_nothing() {
         {"op": "add", "path": "/spec/insecureSkipTLSVerify", "value": true}]"#;
     world.kubectl(&["patch", "apiservice", "v1.broken.test", "--type=json", "--patch", nowhere]).await.unwrap();
     let noticed = async |world: &World| {
-        eventually(RETRIED, "discovery to be incomplete", async || {
+        eventually(SECONDS, "discovery to be incomplete", async || {
             Ok(world.log().contains("Discovery is incomplete").then_some(()))
         })
         .await
@@ -280,7 +284,7 @@ async fn a_broken_api_service_touches_nothing() {
 async fn a_type_that_is_forbidden_for_a_while_stays_and_catches_up() {
     const ALL: &[(&str, &[&str])] = &[("", &["configmaps", "limitranges"])];
     const LESS: &[(&str, &[&str])] = &[("", &["configmaps"])];
-    let mut world = World::start(Some(ALL)).await;
+    let mut world = World::start(Some(ALL), &[]).await;
     let range = |name: &str| {
         format!("apiVersion: v1\nkind: LimitRange\nmetadata: {{name: {name}, namespace: NS}}\nspec: {{limits: []}}\n")
     };
