@@ -62,6 +62,18 @@ pub enum Problem {
         /// A served name like it.
         nearest: Option<String>,
     },
+    /// Served, but not for what a mirror needs.
+    Unwatchable {
+        /// The name as written.
+        name: String,
+    },
+    /// Perhaps served: the server behind its group does not answer.
+    Unclear {
+        /// The name as written.
+        name: String,
+        /// The group.
+        group: String,
+    },
     /// `*.group`.
     AllOfGroup {
         /// The group.
@@ -110,6 +122,10 @@ impl fmt::Display for Problem {
             }
             Self::NotServed { name, nearest: None } if name.is_empty() => f.write_str("a name is empty"),
             Self::NotServed { name, nearest: None } => write!(f, "{name} is not served"),
+            Self::Unwatchable { name } => write!(f, "{name} cannot be both listed and watched"),
+            Self::Unclear { name, group } => {
+                write!(f, "{name} is not known while the API service of {group} does not answer (mend it)")
+            }
             Self::AllOfGroup { group } => write!(f, "*.{group} is no name (write * and the group in apiGroups)"),
             Self::OtherGroup { name, served } => write!(f, "{name} is not in these apiGroups (served as {served})"),
             Self::OtherVersion { name, served } => {
@@ -200,7 +216,7 @@ impl Found<'_> {
             return Err(Problem::AllOfGroup { group: group.to_owned() });
         }
         let Some(first) = served.first().and_then(|versions| versions.first()) else {
-            return Err(Problem::NotServed { name: named(), nearest: catalog.nearest(name) });
+            return Err(self.explain(plural, group, name, catalog));
         };
         let in_groups: Vec<_> =
             served.iter().filter(|versions| group.is_some() || self.in_groups(&versions[0])).collect();
@@ -220,6 +236,23 @@ impl Found<'_> {
         Ok(())
     }
 
+    /// Why nothing that is served has this name.
+    fn explain(&self, plural: &str, group: Option<&str>, name: &str, catalog: &Catalog) -> Problem {
+        let name = name.to_owned();
+        let wanted = |served: &str| match group {
+            None => self.in_group(served),
+            Some(group) => group == "*" || group == served,
+        };
+        if catalog.unwatchable(plural).any(wanted) {
+            return Problem::Unwatchable { name };
+        }
+        let groups = group.into_iter().chain(self.selection.api_groups.iter().map(String::as_str));
+        match groups.filter(|group| wanted(group)).find(|group| catalog.is_unclear(group)) {
+            Some(group) => Problem::Unclear { name, group: group.to_owned() },
+            None => Problem::NotServed { nearest: catalog.nearest(&name), name },
+        }
+    }
+
     fn add(&mut self, selected: Selected) {
         let is_named = selected.is_named;
         let key = (selected.kind.resource.clone(), selected.kind.group.clone());
@@ -227,8 +260,12 @@ impl Found<'_> {
     }
 
     fn in_groups(&self, served: &ResourceType) -> bool {
+        self.in_group(&served.group)
+    }
+
+    fn in_group(&self, served: &str) -> bool {
         let groups = self.selection.api_groups;
-        groups.is_empty() || groups.iter().any(|group| group == "*" || *group == served.group)
+        groups.is_empty() || groups.iter().any(|group| group == "*" || group == served)
     }
 
     fn in_reach(&self, served: &ResourceType) -> bool {
@@ -246,6 +283,7 @@ impl Found<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::Absences;
     use super::super::catalog::tests::mk_catalog;
     use super::*;
 
@@ -351,6 +389,37 @@ mod tests {
             (selected.len(), problems),
             (0, vec!["widgets is not in these apiVersions (served: v2, v1)".to_owned()])
         );
+    }
+
+    #[test]
+    fn what_cannot_be_watched_and_what_is_not_known_is_told_from_what_is_not_served() {
+        let unwatchable = [("nodes", "metrics.k8s.io"), ("reviews", "a.io"), ("reviews", "b.io")];
+        let catalog = mk_catalog().with_absences(Absences {
+            are_proven: true,
+            unwatchable: unwatchable.map(|(resource, group)| (resource.to_owned(), group.to_owned())).into(),
+            unclear_groups: ["down.example.com".to_owned()].into(),
+        });
+        let unclear = "is not known while the API service of down.example.com does not answer (mend it)";
+        let table: &[(&[&str], &str, &str)] = &[
+            (&[], "nodes.metrics.k8s.io", "nodes.metrics.k8s.io cannot be both listed and watched"),
+            (&[], "reviews", "reviews cannot be both listed and watched"),
+            (&["b.io"], "reviews.*", "reviews.* cannot be both listed and watched"),
+            (&["c.io"], "reviews", "reviews is not served"),
+            (&[], "reviews.c.io", "reviews.c.io is not served"),
+            (&[], "gadgets.down.example.com", &format!("gadgets.down.example.com {unclear}")),
+            (&["apps", "down.example.com"], "gadgets", &format!("gadgets {unclear}")),
+            (&["down.example.com"], "gadgets.*", &format!("gadgets.* {unclear}")),
+            (&["down.example.com"], "unicorns.up.example.com", "unicorns.up.example.com is not served"),
+            (&["apps"], "unicorns", "unicorns is not served"),
+        ];
+        for (groups, name, expected) in table {
+            let api_groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+            let resources = [(*name).to_owned()];
+            let reach = Reach::OwnNamespace;
+            let selection = Selection { reach, api_groups: &api_groups, api_versions: &[], resources: &resources };
+            let problems = resolve(&selection, &catalog, &Wildcards::default()).problems;
+            assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [*expected], "{groups:?} {name}");
+        }
     }
 
     #[test]
