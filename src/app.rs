@@ -315,6 +315,7 @@ fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
             allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
         },
         ambient_namespaces: ambient.into_iter().collect(),
+        ..Policy::default()
     }
 }
 

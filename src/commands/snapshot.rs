@@ -1,6 +1,7 @@
 //! `gitops-reverser snapshot`: writes the objects of a cluster as files, once; the same bytes as the operator's.
 
 use crate::resource::{BaseFolder, ObjectName, ResourceId, ResourceType, layout};
+use crate::rules::Wildcards;
 use crate::rules::selector::{Reach, Selection, resolve};
 use crate::sanitize::{self, Document, Manifest};
 use crate::watch::discovery::{self, DiscoveryError};
@@ -126,7 +127,11 @@ fn select(
             if preset && !everywhere && reach == Reach::Cluster {
                 continue;
             }
-            let resolved = resolve(&Selection { reach, api_groups: &[], api_versions: &[], resources }, catalog);
+            let resolved = resolve(
+                &Selection { reach, api_groups: &[], api_versions: &[], resources },
+                catalog,
+                &Wildcards::default(),
+            );
             kinds.extend(resolved.selected.into_iter().map(|selected| selected.kind));
             problems.push(resolved.problems);
         }

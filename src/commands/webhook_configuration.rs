@@ -2,14 +2,14 @@
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::HostPolicy;
-use crate::rules::{self, Compiled, compile};
+use crate::rules::{self, Compiled, FluxRepositories, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -72,6 +72,10 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         targets: &list::<GitTarget>(&client).await?,
         watch_rules: &list::<WatchRule>(&client).await?,
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
+        // Who may write where plays no part, and neither do labels: the more is covered, the less is missing.
+        flux: &FluxRepositories::CrdAbsent,
+        namespaces: &BTreeMap::new(),
+        unproven: &HashSet::new(),
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
         policy: &rules::Policy {

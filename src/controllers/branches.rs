@@ -3,9 +3,9 @@
 use super::secret::SecretState;
 use crate::git::credentials::Authentication;
 use crate::git::signing::SigningKey;
-use crate::git::spec::{BranchSpec, Credentials, Identity, Prune, PushPolicy, TargetSpec};
+use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
 use crate::git::status::{BranchStatus, TargetState};
-use crate::resource::{BranchKey, NamespacedName};
+use crate::resource::{BranchKey, NamespacedName, ProviderKey};
 use crate::rules::{Compiled, Repository, RuleSet, Selected, Selection, Target};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub fn specs(
             folder: target.base_folder.clone(),
             foreign_edit_grace: policy.foreign_edit_grace,
             commit: policy.commit.clone(),
-            prune: Prune::default(),
+            prune: policy.prune,
             selection: Arc::new(selection(&compiled.set, &target.name)),
             gone: Arc::default(),
         };
@@ -91,7 +91,7 @@ pub enum Obstacle<'a> {
 /// Why nothing does yet.
 pub fn credentials<'a>(
     repository: &Repository,
-    provider: &NamespacedName,
+    provider: &ProviderKey,
     secrets: &'a BTreeMap<NamespacedName, SecretState>,
 ) -> Result<Credentials, Obstacle<'a>> {
     let Some(secret) = repository.secret.as_ref() else {
@@ -111,7 +111,7 @@ pub fn credentials<'a>(
 /// Why what is to sign them cannot yet.
 pub fn signing<'a>(
     repository: &Repository,
-    provider: &NamespacedName,
+    provider: &ProviderKey,
     secrets: &'a BTreeMap<NamespacedName, SecretState>,
 ) -> Result<Option<SigningKey>, Obstacle<'a>> {
     let Some(secret) = repository.signing.as_ref() else { return Ok(None) };
@@ -123,10 +123,10 @@ pub fn signing<'a>(
 
 fn found<'a>(
     secret: &str,
-    provider: &NamespacedName,
+    provider: &ProviderKey,
     secrets: &'a BTreeMap<NamespacedName, SecretState>,
 ) -> Result<&'a Credentials, Obstacle<'a>> {
-    match secrets.get(&NamespacedName::new(&provider.namespace, secret)).unwrap_or(&SecretState::Pending) {
+    match secrets.get(&NamespacedName::new(&provider.name.namespace, secret)).unwrap_or(&SecretState::Pending) {
         SecretState::Pending => Err(Obstacle::Pending),
         SecretState::Missing => Err(Obstacle::Missing),
         SecretState::Unreadable(error) => Err(Obstacle::Unreadable(error)),
@@ -142,7 +142,7 @@ pub(super) mod tests {
     use crate::controllers::secret::InvalidSecret;
     use crate::git::credentials::OpenKey;
     use crate::git::status::TargetStatus;
-    use crate::rules::{self, Catalog, compile};
+    use crate::rules::{self, Catalog, FluxRepositories, compile};
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -174,6 +174,9 @@ pub(super) mod tests {
             targets: &snapshot.targets,
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
+            flux: &FluxRepositories::CrdAbsent,
+            namespaces: &BTreeMap::new(),
+            unproven: &HashSet::new(),
             catalog: &Catalog::default(),
             policy: &rules::Policy::default(),
             ready: &HashSet::new(),

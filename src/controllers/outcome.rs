@@ -4,7 +4,7 @@ use super::branches::{Obstacle, credentials, signing};
 use super::inputs::Snapshot;
 use super::secret::SecretState;
 use crate::git::status::{BranchStatus, RemoteState, TargetState};
-use crate::resource::{BranchKey, NamespacedName};
+use crate::resource::{BranchKey, NamespacedName, ProviderKey};
 use crate::rules::{Compiled, Target, Verdict};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -92,7 +92,7 @@ pub fn derive(
         outcomes.insert(key, Outcome { ready, last_commit, attribution: BTreeMap::new() });
     };
     for (name, verdict) in &verdicts.providers {
-        let ready = provider(verdict, name, compiled, &snapshot.secrets);
+        let ready = provider(verdict, &ProviderKey::ours(name.clone()), compiled, &snapshot.secrets);
         say(Kind::GitProvider, &name.namespace, &name.name, ready, None);
     }
     for (name, verdict) in &verdicts.targets {
@@ -120,7 +120,7 @@ pub fn derive(
 
 fn provider(
     verdict: &Verdict,
-    name: &NamespacedName,
+    name: &ProviderKey,
     compiled: &Compiled,
     secrets: &BTreeMap<NamespacedName, SecretState>,
 ) -> Ready {
@@ -129,7 +129,7 @@ fn provider(
         (Ok(()), None) => return Ready::wait("the provider is being looked at"),
         (Ok(()), Some(repository)) => repository,
     };
-    let secret = |secret: Option<&str>| format!("Secret {}/{}", name.namespace, secret.unwrap_or_default());
+    let secret = |secret: Option<&str>| format!("Secret {}/{}", name.name.namespace, secret.unwrap_or_default());
     if let Err(obstacle) = credentials(repository, name, secrets) {
         return no_secret(
             obstacle,
@@ -176,11 +176,10 @@ fn target(
     match provider.status {
         "True" => {}
         "False" => {
-            let message =
-                format!("GitProvider {provider_name} is not ready ({}): {}", provider.reason, provider.message);
+            let message = format!("{provider_name} is not ready ({}): {}", provider.reason, provider.message);
             return Ready::no("ProviderNotReady", message);
         }
-        _ => return Ready::wait(format!("GitProvider {provider_name} is not ready yet")),
+        _ => return Ready::wait(format!("{provider_name} is not ready yet")),
     }
     let Some(branch) = branch else { return Ready::wait("work on the branch is about to start") };
     if let RemoteState::Failed(failure) = &branch.remote {

@@ -9,7 +9,7 @@ use crate::attribution::Tier;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
 use crate::resource::NamespacedName;
-use crate::rules::{self, Catalog, Policy, RuleSet, compile};
+use crate::rules::{self, Catalog, FluxRepositories, Policy, RuleSet, compile};
 use crate::telemetry::metrics::AttributedChanges;
 use kube::Client;
 use std::collections::{BTreeMap, HashSet};
@@ -83,6 +83,9 @@ pub async fn run(context: Context) -> Result<(), Error> {
             targets: &snapshot.targets,
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
+            flux: &FluxRepositories::CrdAbsent,
+            namespaces: &BTreeMap::new(),
+            unproven: &HashSet::new(),
             catalog: &served,
             policy: &policy,
             ready: &ready,

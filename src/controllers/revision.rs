@@ -1,9 +1,9 @@
 //! What people can change to get a refused journal replaced, as one number a branch.
 
 use super::inputs::Snapshot;
-use crate::api::{ClusterWatchRule, WatchRule};
+use crate::api::{ClusterWatchRule, GitProvider, WatchRule};
 use crate::git::spec::BranchSpec;
-use crate::resource::NamespacedName;
+use crate::resource::{NamespacedName, ProviderKey};
 use kube::ResourceExt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -14,7 +14,8 @@ const REQUESTED_AT: &str = "reconcile.configbutler.ai/requestedAt";
 /// targets has changed since, or a target's annotation `reconcile.configbutler.ai/requestedAt`.
 pub fn stamp(specs: &mut [BranchSpec], snapshot: &Snapshot) {
     for spec in specs {
-        let provider = snapshot.providers.iter().filter(|provider| name_of(provider.as_ref()) == spec.key.provider);
+        let is_ours = |provider: &GitProvider| ProviderKey::ours(name_of(provider)) == spec.key.provider;
+        let provider = snapshot.providers.iter().filter(|provider| is_ours(provider));
         let mut parts: Vec<_> = provider.map(|provider| version(provider.as_ref(), None)).collect();
         let is_here = |target: &NamespacedName| spec.targets.contains_key(target);
         for target in snapshot.targets.iter().filter(|target| is_here(&name_of(target.as_ref()))) {
@@ -61,7 +62,7 @@ mod tests {
         let committer = Identity { name: "n".into(), email: "e".into() };
         let mut specs = specs(&mk_compiled(snapshot), &snapshot.secrets, &committer);
         stamp(&mut specs, snapshot);
-        specs.iter().find(|spec| &*spec.key.provider.name == "open").unwrap().revision
+        specs.iter().find(|spec| &*spec.key.provider.name.name == "open").unwrap().revision
     }
 
     #[test]

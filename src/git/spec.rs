@@ -4,6 +4,7 @@ pub use super::credentials::Credentials;
 use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
 use crate::rules::{CommitPolicy, Selection};
+pub use crate::rules::{Prune, PruneMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,27 +46,6 @@ pub struct TargetSpec {
     pub selection: Arc<Selection>,
     /// What was selected and is no more. Files of it that [`TargetSpec::selection`] does not cover go.
     pub gone: Arc<Selection>,
-}
-
-/// Which files of a target are removed. The default removes all that are to go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prune {
-    /// Why files may be removed.
-    pub mode: PruneMode,
-    /// How many one comparison with the cluster may remove; the rest waits. `None`: all.
-    pub cap: Option<usize>,
-}
-
-/// Why files may be removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PruneMode {
-    /// Since their object is gone, or no rule selects it any more.
-    #[default]
-    Always,
-    /// Only since their object was seen to be deleted.
-    OnEvent,
-    /// Never.
-    Never,
 }
 
 /// A name and an e-mail address as git writes them into a commit.

@@ -26,5 +26,5 @@ pub use namespaces::NamespaceSet;
 pub use oid::Oid;
 pub use operation::{Operation, Operations};
 pub use path::{BaseFolder, RepoPath};
-pub use target::{BranchKey, NamespacedName};
+pub use target::{BranchKey, NamespacedName, ProviderKey, ProviderKind};
 pub use url::RepoUrl;

@@ -1,12 +1,15 @@
 //! All custom resources in, a [`RuleSet`] and a verdict for each of them out.
 
 use super::catalog::Catalog;
-use super::provider::{self, Policy, Repository};
+use super::flux::FluxRepositories;
+use super::outcome::{RuleKey, RuleOutcome};
+use super::policy::Policy;
+use super::provider::{self, Repository};
 use super::routing::{self, Rule, Sinks};
 use super::set::{RuleSet, Target};
 use super::target::{self, TargetPolicy, Targets};
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::resource::NamespacedName;
+use crate::resource::{BranchKey, NamespacedName, ProviderKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashSet};
@@ -22,19 +25,28 @@ pub(super) const NO_MATCHING_RESOURCES: &str = "NoMatchingResources";
 pub struct Inputs<'a> {
     /// All providers.
     pub providers: &'a [Arc<GitProvider>],
+    /// What there is of Flux's.
+    pub flux: &'a FluxRepositories,
     /// All targets.
     pub targets: &'a [Arc<GitTarget>],
     /// All rules of namespaces.
     pub watch_rules: &'a [Arc<WatchRule>],
     /// All rules of the cluster.
     pub cluster_watch_rules: &'a [Arc<ClusterWatchRule>],
+    /// All namespaces.
+    pub namespaces: &'a Namespaces,
     /// What the API server serves.
     pub catalog: &'a Catalog,
-    /// What providers may do.
+    /// What the administrator of the operator has decided.
     pub policy: &'a Policy,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
     pub ready: &'a HashSet<Target>,
+    /// The targets that were refused write access and have never had it. They win no overlap.
+    pub unproven: &'a HashSet<NamespacedName>,
 }
+
+/// The labels of every namespace, by its name.
+pub type Namespaces = BTreeMap<Arc<str>, BTreeMap<String, String>>;
 
 /// What [`Inputs`] come to.
 #[derive(Clone, Debug)]
@@ -42,11 +54,16 @@ pub struct Compiled {
     /// The routes to the targets that are ready.
     pub set: RuleSet,
     /// The usable repositories, by provider.
-    pub repositories: BTreeMap<NamespacedName, Repository>,
+    pub repositories: BTreeMap<ProviderKey, Repository>,
     /// The usable targets, ready or not.
     pub targets: BTreeMap<NamespacedName, Arc<Target>>,
     /// How each of these is to be written.
     pub policies: BTreeMap<NamespacedName, TargetPolicy>,
+    /// The branches that have lost their last target to a suspension or to a lack of access: not even what waits there is
+    /// to be pushed.
+    pub halted: HashSet<BranchKey>,
+    /// What has come of each rule.
+    pub rules: BTreeMap<RuleKey, RuleOutcome>,
     /// What is to be said about each resource.
     pub verdicts: Verdicts,
 }
@@ -83,13 +100,13 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let providers: target::Providers =
         inputs.providers.iter().map(|p| (name_of(p.as_ref()), provider::judge(p, inputs.policy))).collect();
     let Targets { usable: targets, policies, verdicts: target_verdicts } =
-        target::judge_all(inputs.targets, &providers);
+        target::judge_all(inputs.targets, &providers, inputs.policy);
 
     let mut rules: Vec<Rule<'_>> = inputs.watch_rules.iter().map(|rule| Rule::from(rule.as_ref())).collect();
     rules.extend(inputs.cluster_watch_rules.iter().map(|rule| Rule::from(rule.as_ref())));
     rules.sort_by(|a, b| a.age.cmp(&b.age));
     let sinks = Sinks { usable: &targets, verdicts: &target_verdicts };
-    let (routes, rule_verdicts) = routing::route(&rules, &sinks, inputs.catalog);
+    let (routes, rule_verdicts) = routing::route(&rules, &sinks, inputs.catalog, &inputs.policy.wildcards);
 
     let (mut watch_rules, mut cluster_watch_rules) = (BTreeMap::new(), BTreeMap::new());
     for (rule, verdict) in rules.iter().zip(rule_verdicts) {
@@ -115,10 +132,12 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
         },
         repositories: providers
             .into_iter()
-            .filter_map(|(name, judged)| judged.ok().map(|repository| (name, repository)))
+            .filter_map(|(name, judged)| judged.ok().map(|repository| (ProviderKey::ours(name), repository)))
             .collect(),
         targets,
         policies,
+        halted: HashSet::new(),
+        rules: BTreeMap::new(),
     }
 }
 
@@ -206,6 +225,9 @@ pub(super) mod tests {
     ) -> Compiled {
         let elsewhere = json!({"url": "https://git.example.com/other"});
         compile(&Inputs {
+            flux: &FluxRepositories::CrdAbsent,
+            namespaces: &BTreeMap::new(),
+            unproven: &HashSet::new(),
             providers: &[
                 Arc::new(mk_provider("ns", "main", json!({}))),
                 Arc::new(mk_provider("other", "main", elsewhere)),

@@ -1,7 +1,5 @@
 //! The types that a rule without `resources` selects, and those that no wildcard selects.
 
-use crate::resource::ResourceType;
-
 /// Desired state, version 1: `(group, resource)` of the types by which people and their tools say what a cluster
 /// should run. A change of this list changes what existing rules mirror, so it gets a new version.
 pub const DESIRED_STATE_V1: &[(&str, &str)] = &[
@@ -31,7 +29,7 @@ pub const DESIRED_STATE_V1: &[(&str, &str)] = &[
 pub const CLUSTER_WIDE_V1: &[(&str, &str)] = &[("", "namespaces")];
 
 /// What no wildcard selects: short-lived, or written by the cluster itself. A rule may name them.
-const EXCLUDED_FROM_WILDCARDS: &[(&str, &str)] = &[
+pub const EXCLUDED_FROM_WILDCARDS: &[(&str, &str)] = &[
     ("", "endpoints"),
     ("", "events"),
     ("", "pods"),
@@ -44,9 +42,3 @@ const EXCLUDED_FROM_WILDCARDS: &[(&str, &str)] = &[
     ("flowcontrol.apiserver.k8s.io", "flowschemas"),
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
 ];
-
-/// Whether wildcards pass over `served`.
-#[must_use]
-pub fn excluded_from_wildcards(served: &ResourceType) -> bool {
-    EXCLUDED_FROM_WILDCARDS.contains(&(served.group.as_str(), served.resource.as_str()))
-}

@@ -1,10 +1,10 @@
 //! Judges a `GitProvider`.
 
 use super::compile::{INVALID_CONFIGURATION, Rejection};
+use super::policy::Policy;
 use crate::api::{GitProvider, duration};
-use crate::resource::{BranchPattern, HostPolicy, RepoUrl};
+use crate::resource::{BranchPattern, RepoUrl};
 use kube::ResourceExt as _;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +13,6 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The shortest poll interval: more often would be a burden to the server.
 const SHORTEST_POLL: Duration = Duration::from_secs(10);
-
-/// What the administrator of the operator permits to all providers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// Which hosts they may name.
-    pub hosts: HostPolicy,
-    /// The namespaces whose providers may use the operator's own credentials.
-    pub ambient_namespaces: BTreeSet<String>,
-}
 
 /// A repository as its provider describes it, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +90,7 @@ fn is_ident(text: &str) -> bool {
 mod tests {
     use super::super::compile::tests::mk_provider;
     use super::*;
-    use crate::resource::HostPattern;
+    use crate::resource::{HostPattern, HostPolicy};
     use serde_json::json;
 
     #[test]
@@ -137,7 +128,7 @@ mod tests {
         assert_eq!(plain.poll_interval, Duration::from_secs(300));
         assert_eq!((&plain.secret, &plain.committer), (&None, &None));
         let hosts = HostPolicy { allow_insecure: true, allowed: Vec::new() };
-        let insecure = Policy { hosts, ambient_namespaces: ["ns".to_owned()].into() };
+        let insecure = Policy { hosts, ambient_namespaces: ["ns".to_owned()].into(), ..Policy::default() };
         let settings = json!({
             "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3}, "pollInterval": "10s",
             "commit": {"committer": {"name": "A B", "email": "a@b"}, "signing": {"secretRef": {"name": "key"}}}

@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::compile::{Age, INVALID_CONFIGURATION, NO_MATCHING_RESOURCES, Rejection, Verdict};
 use super::selector::{Problem, Reach, Selected, Selection, resolve};
 use super::set::{Route, Target, Wish};
+use super::wildcards::Wildcards;
 use crate::api::{ClusterWatchRule, GROUP, WatchRule};
 use crate::resource::{NamespaceSet, NamespacedName, Operation, Operations, ResourceType};
 use kube::ResourceExt as _;
@@ -101,8 +102,9 @@ pub(super) fn route(
     rules: &[Rule<'_>],
     sinks: &Sinks<'_>,
     catalog: &Catalog,
+    wildcards: &Wildcards,
 ) -> (Vec<(Arc<ResourceType>, Route)>, Vec<Verdict>) {
-    let wishes: Vec<_> = rules.iter().map(|rule| wish(rule, sinks, catalog)).collect();
+    let wishes: Vec<_> = rules.iter().map(|rule| wish(rule, sinks, catalog, wildcards)).collect();
     let versions = settle_versions(wishes.iter().flatten());
     let mut routes = Vec::new();
     let verdicts = wishes.into_iter().map(|wish| wish.and_then(|wish| take(&wish, &versions, catalog, &mut routes)));
@@ -110,7 +112,12 @@ pub(super) fn route(
     (routes, verdicts)
 }
 
-fn wish<'a>(rule: &'a Rule<'a>, sinks: &Sinks<'_>, catalog: &Catalog) -> Result<Claim<'a>, Rejection> {
+fn wish<'a>(
+    rule: &'a Rule<'a>,
+    sinks: &Sinks<'_>,
+    catalog: &Catalog,
+    wildcards: &Wildcards,
+) -> Result<Claim<'a>, Rejection> {
     let invalid = |message: String| Rejection { reason: INVALID_CONFIGURATION, message };
     if !rule.sink_is_ours {
         return Err(invalid(format!("spec.sinkRef must name a GitTarget of group {GROUP}")));
@@ -131,7 +138,7 @@ fn wish<'a>(rule: &'a Rule<'a>, sinks: &Sinks<'_>, catalog: &Catalog) -> Result<
     let (mut selected, mut problems) = (Vec::new(), Vec::new());
     for (selection, operations) in &rule.parts {
         let operations = parse_operations(operations).map_err(invalid)?;
-        let resolved = resolve(selection, catalog);
+        let resolved = resolve(selection, catalog, wildcards);
         selected.extend(resolved.selected.into_iter().map(|selected| (selected, operations)));
         problems.extend(resolved.problems);
     }

@@ -1,9 +1,13 @@
 //! What may stand in a target's folder because rules select it, or did until a moment ago.
 
-use super::set::Route;
+use super::catalog::Catalog;
+use super::labels;
+use super::set::{Route, Target, Wish};
+use crate::api::status::SelectedType;
 use crate::resource::{NamespaceSet, Operation, ResourceType};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What rules select for one target. Equal selections are equal, in whatever order they were made.
@@ -69,12 +73,77 @@ impl Selection {
     /// a namespace.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> BTreeMap<(String, String), NamespaceSet> {
-        let (mine, theirs) = (self.by_type(), other.by_type());
-        let rest = mine.into_iter().map(|(key, namespaces)| {
-            let rest = theirs.get(&key).map_or_else(|| namespaces.clone(), |covered| namespaces.minus(covered));
-            (key, rest)
+        self.minus(other).by_type()
+    }
+
+    /// What of it lies where nothing of `other` reaches. Versions and labels of `other` play no part, as in
+    /// [`beyond`](Self::beyond).
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let covered = other.by_type();
+        let rest = self.iter().map(|one| {
+            let covered = covered.get(&(one.group.clone(), one.resource.clone()));
+            let rest = covered.map_or_else(|| one.namespaces.clone(), |covered| one.namespaces.minus(covered));
+            Selected { namespaces: rest, ..one.clone() }
         });
-        rest.filter(|(_, rest)| !rest.is_empty()).collect()
+        Self::new(rest)
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self::new(self.iter().chain(other.iter()).cloned())
+    }
+
+    /// What keeps it in `target`: a route for every version that is served, since the objects are seen in one of them.
+    pub(super) fn routes(&self, target: &Arc<Target>, catalog: &Catalog) -> Vec<(Arc<ResourceType>, Route)> {
+        let routes = self.iter().flat_map(|one| {
+            catalog.versions(&one.resource, &one.group).iter().map(|kind| {
+                let (target, namespaces) = (Arc::clone(target), one.namespaces.clone());
+                (Arc::clone(kind), Route { target, namespaces, selector: one.selector.clone(), wish: Wish::Keep })
+            })
+        });
+        routes.collect()
+    }
+
+    /// The form in which `GitTarget.status.selection` holds it.
+    #[must_use]
+    pub fn to_status(&self) -> Vec<SelectedType> {
+        let names = |names: &BTreeSet<Arc<str>>| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let entries = self.iter().map(|one| {
+            let (namespaces, except_namespaces) = match &one.namespaces {
+                NamespaceSet::Only(these) => (Some(names(these)), Vec::new()),
+                NamespaceSet::AllBut(others) => (None, names(others)),
+            };
+            SelectedType {
+                group: one.group.clone(),
+                resource: one.resource.clone(),
+                version: one.version.clone(),
+                namespaces,
+                except_namespaces,
+                object_selector: one.selector.as_ref().map(|selector| LabelSelector::from(Selector::clone(selector))),
+                deletes: one.deletes,
+            }
+        });
+        entries.collect()
+    }
+
+    /// What `GitTarget.status.selection` holds. Labels that cannot be read count as any: the more is known to have been
+    /// selected, the less is forgotten.
+    #[must_use]
+    pub fn from_status(entries: &[SelectedType]) -> Self {
+        let set = |names: &[String]| names.iter().map(|name| Arc::from(name.as_str())).collect();
+        Self::new(entries.iter().map(|entry| Selected {
+            group: entry.group.clone(),
+            resource: entry.resource.clone(),
+            version: entry.version.clone(),
+            namespaces: match &entry.namespaces {
+                Some(names) => NamespaceSet::Only(set(names)),
+                None => NamespaceSet::AllBut(set(&entry.except_namespaces)),
+            },
+            selector: entry.object_selector.as_ref().and_then(|selector| labels::parse(selector).ok().flatten()),
+            deletes: entry.deletes,
+        }))
     }
 
     fn by_type(&self) -> BTreeMap<(String, String), NamespaceSet> {

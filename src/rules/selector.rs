@@ -1,7 +1,8 @@
 //! Resolves what one rule selects against what the API server serves.
 
 use super::catalog::Catalog;
-use super::presets::{CLUSTER_WIDE_V1, DESIRED_STATE_V1, excluded_from_wildcards};
+use super::presets::{CLUSTER_WIDE_V1, DESIRED_STATE_V1};
+use super::wildcards::Wildcards;
 use crate::resource::ResourceType;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -106,15 +107,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What `selection` comes to in this cluster.
+/// What `selection` comes to in this cluster, where `wildcards` say what is selected without being named.
 ///
 /// A name selects the resource in whatever group serves it, unless `apiGroups` narrows that; a name with a group
 /// (`plural.group`, `plural.*`) overrides `apiGroups`. Wildcards and the preset pass over what is not there.
 #[must_use]
-pub fn resolve(selection: &Selection<'_>, catalog: &Catalog) -> Resolved {
-    let mut found = Found { selection, selected: BTreeMap::new(), problems: Vec::new() };
+pub fn resolve(selection: &Selection<'_>, catalog: &Catalog, wildcards: &Wildcards) -> Resolved {
+    let mut found = Found { selection, wildcards, selected: BTreeMap::new(), problems: Vec::new() };
     if selection.resources.is_empty() {
-        found.add_preset(catalog);
+        if wildcards.watch_all {
+            found.add_wildcard(catalog);
+        } else {
+            found.add_preset(catalog);
+        }
     }
     for written in selection.resources {
         // Admission rules name subresources as `plural/subresource`; a mirror holds the parent.
@@ -132,6 +137,7 @@ pub fn resolve(selection: &Selection<'_>, catalog: &Catalog) -> Resolved {
 
 struct Found<'a> {
     selection: &'a Selection<'a>,
+    wildcards: &'a Wildcards,
     selected: BTreeMap<(String, String), Selected>,
     problems: Vec<Problem>,
 }
@@ -146,7 +152,7 @@ impl Found<'_> {
 
     fn add_wildcard(&mut self, catalog: &Catalog) {
         for versions in catalog.resources() {
-            if versions.first().is_some_and(|served| !excluded_from_wildcards(served)) {
+            if versions.first().is_some_and(|served| !self.wildcards.pass_over(served)) {
                 self.add_if_it_fits(versions);
             }
         }
@@ -226,7 +232,7 @@ mod tests {
         let (api_groups, api_versions, resources) = (owned(groups), owned(versions), owned(resources));
         let selection =
             Selection { reach, api_groups: &api_groups, api_versions: &api_versions, resources: &resources };
-        let resolved = resolve(&selection, &mk_catalog());
+        let resolved = resolve(&selection, &mk_catalog(), &Wildcards::default());
         let selected = resolved.selected.iter().map(|selected| selected.kind.to_string()).collect();
         (selected, resolved.problems.iter().map(ToString::to_string).collect())
     }
@@ -326,8 +332,8 @@ mod tests {
         let versions = ["v1".to_owned()];
         let mut selection =
             Selection { reach: Reach::OwnNamespace, api_groups: &[], api_versions: &versions, resources: &resources };
-        assert!(resolve(&selection, &mk_catalog()).selected[0].version_is_named);
+        assert!(resolve(&selection, &mk_catalog(), &Wildcards::default()).selected[0].version_is_named);
         selection.api_versions = &[];
-        assert!(!resolve(&selection, &mk_catalog()).selected[0].version_is_named);
+        assert!(!resolve(&selection, &mk_catalog(), &Wildcards::default()).selected[0].version_is_named);
     }
 }

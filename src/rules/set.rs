@@ -1,6 +1,8 @@
 //! The compiled rules: which targets want which objects.
 
 use super::catalog::{Catalog, ReplicasPath};
+use super::ignore_fields::IgnoredFields;
+use super::selection::Selection;
 use crate::resource::{BaseFolder, BranchKey, NamespaceSet, NamespacedName, ObjectName, Operations, ResourceType};
 use kube::core::{Selector, SelectorExt as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,8 @@ pub struct RuleSet {
     credentials: BTreeSet<NamespacedName>,
     /// Of the selected types that can be scaled.
     replicas: BTreeMap<Arc<ResourceType>, ReplicasPath>,
+    /// Of the targets that leave any out.
+    ignored: BTreeMap<NamespacedName, Arc<[IgnoredFields]>>,
 }
 
 /// A target that takes changes.
@@ -90,13 +94,20 @@ impl RuleSet {
         wishes: impl IntoIterator<Item = (Arc<ResourceType>, Route)>,
     ) -> Self {
         let targets: BTreeMap<_, _> = targets.into_iter().map(|target| (target.name.clone(), target)).collect();
-        let mut selected = BTreeSet::new();
+        let mut set = Self { targets, ..Self::default() };
+        set.add(wishes);
+        set
+    }
+
+    fn add(&mut self, wishes: impl IntoIterator<Item = (Arc<ResourceType>, Route)>) {
+        let known = std::mem::take(&mut self.kinds).into_iter();
+        let known = known.flat_map(|(kind, routes)| routes.into_iter().map(move |route| (Arc::clone(&kind), route)));
         let mut merged: BTreeMap<Arc<ResourceType>, BTreeMap<_, Route>> = BTreeMap::new();
-        for (kind, route) in wishes {
+        for (kind, route) in known.chain(wishes) {
             if route.wish != Wish::Keep {
-                selected.insert(Arc::clone(&kind));
+                self.selected.insert(Arc::clone(&kind));
             }
-            if !targets.contains_key(&route.target.name) || route.namespaces.is_empty() {
+            if !self.targets.contains_key(&route.target.name) || route.namespaces.is_empty() {
                 continue;
             }
             let selector = route.selector.as_ref().map(|selector| selector.to_string());
@@ -105,13 +116,30 @@ impl RuleSet {
             let known = merged.entry(kind).or_default().entry(key).or_insert(route);
             known.wish = known.wish.with(wish);
         }
-        Self {
-            targets,
-            kinds: merged.into_iter().map(|(kind, routes)| (kind, routes.into_values().collect())).collect(),
-            selected,
-            credentials: BTreeSet::new(),
-            replicas: BTreeMap::new(),
-        }
+        self.kinds = merged.into_iter().map(|(kind, routes)| (kind, routes.into_values().collect())).collect();
+    }
+
+    /// The set, which then also keeps what `kept` holds by target: what rules selected until a moment ago, or what cannot be
+    /// told to be selected no more.
+    #[must_use]
+    pub fn keeping(mut self, kept: &BTreeMap<NamespacedName, Selection>, catalog: &Catalog) -> Self {
+        let kept = kept.iter().filter_map(|(name, kept)| Some((self.targets.get(name)?, kept)));
+        let routes: Vec<_> = kept.flat_map(|(target, kept)| kept.routes(target, catalog)).collect();
+        self.add(routes);
+        self
+    }
+
+    /// The set, which then knows which fields targets leave out.
+    #[must_use]
+    pub fn ignoring(mut self, ignored: BTreeMap<NamespacedName, Arc<[IgnoredFields]>>) -> Self {
+        self.ignored = ignored.into_iter().filter(|(_, fields)| !fields.is_empty()).collect();
+        self
+    }
+
+    /// The fields that `target` leaves out of objects of `kind`: of which objects, each of them says. Other fields than in
+    /// another set mean other content, so that the objects are to be looked at anew.
+    pub fn ignored(&self, target: &NamespacedName, kind: &ResourceType) -> impl Iterator<Item = &IgnoredFields> {
+        self.ignored.get(target).into_iter().flat_map(|fields| fields.iter()).filter(|fields| fields.are_of(kind))
     }
 
     /// The set, which then knows where the objects of its types have their replicas.
@@ -226,13 +254,13 @@ fn is_secret(kind: &ResourceType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{BranchName, Operation, RepoUrl};
+    use crate::resource::{BranchName, Operation, ProviderKey, RepoUrl};
 
     fn mk_target(name: &str) -> Arc<Target> {
         Arc::new(Target {
             name: NamespacedName::new("ns", name),
             branch: BranchKey {
-                provider: NamespacedName::new("ns", "provider"),
+                provider: ProviderKey::ours(NamespacedName::new("ns", "provider")),
                 provider_uid: "uid".into(),
                 url: RepoUrl::parse("https://git.example.com/r", false).unwrap(),
                 branch: BranchName::new("main").unwrap(),

@@ -2,10 +2,12 @@
 
 use super::commit_policy::{self, CommitPolicy};
 use super::compile::{Age, INVALID_CONFIGURATION, Rejection, Verdict};
+use super::policy::{Policy, SecretsPolicy};
 use super::provider::Repository;
+use super::prune::Prune;
 use super::set::Target;
 use crate::api::{GROUP, GitTarget, duration};
-use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName};
+use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName, ProviderKey};
 use kube::ResourceExt as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,10 @@ pub struct TargetPolicy {
     pub foreign_edit_grace: Duration,
     /// How its commits are made.
     pub commit: CommitPolicy,
+    /// Which of its files are removed.
+    pub prune: Prune,
+    /// What is written of Secrets.
+    pub secrets: SecretsPolicy,
 }
 
 /// What became of each provider.
@@ -38,13 +44,13 @@ pub(super) struct Targets {
 }
 
 /// Judges all targets.
-pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Targets {
+pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers, policy: &Policy) -> Targets {
     let mut by_age: Vec<_> = targets.iter().collect();
     by_age.sort_by_key(|target| Age::of(target.as_ref()));
     let mut all = Targets::default();
     for target in by_age {
-        let judged =
-            judge(target, providers).and_then(|judged| stays_apart(&judged.0, all.usable.values()).map(|()| judged));
+        let judged = judge(target, providers, policy)
+            .and_then(|judged| stays_apart(&judged.0, all.usable.values()).map(|()| judged));
         let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
         all.verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
         if let Ok((target, policy)) = judged {
@@ -55,7 +61,7 @@ pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers) -> Ta
     all
 }
 
-fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, TargetPolicy), Rejection> {
+fn judge(target: &GitTarget, providers: &Providers, policy: &Policy) -> Result<(Target, TargetPolicy), Rejection> {
     let (spec, namespace) = (&target.spec, target.namespace().unwrap_or_default());
     let reference = &spec.provider_ref;
     if reference.group != GROUP || reference.kind != "GitProvider" {
@@ -89,11 +95,16 @@ fn judge(target: &GitTarget, providers: &Providers) -> Result<(Target, TargetPol
     if foreign_edit_grace > LONGEST_GRACE {
         return Err(invalid(&"spec.foreignEditGrace: it must be at most 24h"));
     }
-    let key =
-        BranchKey { provider, provider_uid: Arc::clone(&repository.provider_uid), url: repository.url.clone(), branch };
+    let key = BranchKey {
+        provider: ProviderKey::ours(provider),
+        provider_uid: Arc::clone(&repository.provider_uid),
+        url: repository.url.clone(),
+        branch,
+    };
     let commit = commit_policy::judge(&spec.commit)?;
     let target = Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder };
-    Ok((target, TargetPolicy { foreign_edit_grace, commit }))
+    let prune = Prune { cap: policy.deletes_cap, ..Prune::default() };
+    Ok((target, TargetPolicy { foreign_edit_grace, commit, prune, secrets: policy.secrets }))
 }
 
 /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
@@ -133,12 +144,12 @@ mod tests {
         ];
         let judged = providers
             .iter()
-            .map(|p| (NamespacedName::new("ns", &p.name_any()), provider::judge(p, &provider::Policy::default())));
+            .map(|p| (NamespacedName::new("ns", &p.name_any()), provider::judge(p, &Policy::default())));
         judged.collect()
     }
 
     fn reasons(targets: &[Arc<GitTarget>]) -> Vec<(String, &'static str)> {
-        let Targets { usable, verdicts, policies } = judge_all(targets, &mk_providers());
+        let Targets { usable, verdicts, policies } = judge_all(targets, &mk_providers(), &Policy::default());
         assert!(usable.keys().eq(policies.keys()));
         assert_eq!(usable.len(), verdicts.values().filter(|verdict| verdict.is_ok()).count());
         let reason = |verdict: &Verdict| verdict.as_ref().map_or_else(|rejection| rejection.reason, |()| "Ready");

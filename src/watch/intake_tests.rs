@@ -16,7 +16,7 @@ fn kind() -> Arc<ResourceType> {
 
 fn mk_target(name: &str) -> Arc<Target> {
     let branch = BranchKey {
-        provider: NamespacedName::new("team", "provider"),
+        provider: crate::resource::ProviderKey::ours(NamespacedName::new("team", "provider")),
         provider_uid: "p".into(),
         url: RepoUrl::parse("https://git.example.com/r", false).unwrap(),
         branch: BranchName::new("main").unwrap(),

@@ -169,7 +169,7 @@ fn match_conditions(service_account: Option<&str>, is_broad: bool) -> Vec<Value>
 mod tests {
     use super::*;
     use crate::resource::{
-        BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, ResourceType,
+        BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, Operations, ProviderKey, RepoUrl, ResourceType,
     };
     use crate::rules::{Route, Target, Wish};
     use std::sync::Arc;
@@ -189,7 +189,7 @@ mod tests {
         let target = Arc::new(Target {
             name: NamespacedName::new("ns", "target"),
             branch: BranchKey {
-                provider: NamespacedName::new("ns", "provider"),
+                provider: ProviderKey::ours(NamespacedName::new("ns", "provider")),
                 provider_uid: "uid".into(),
                 url: RepoUrl::parse("https://git.example.com/r", false).unwrap(),
                 branch: BranchName::new("main").unwrap(),

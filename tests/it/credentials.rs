@@ -12,7 +12,7 @@ use gitops_reverser::git::credentials::{
     Access, Authentication, ClientCertificate, Credentials, GithubApp, Hidden, Tls,
 };
 use gitops_reverser::git::places::Places;
-use gitops_reverser::resource::{BranchKey, BranchName, NamespacedName, RepoUrl};
+use gitops_reverser::resource::{BranchKey, BranchName, NamespacedName, ProviderKey, RepoUrl};
 use jiff::{SignedDuration, Timestamp};
 
 const DAVE: &str = "Dave <dave@example.com>";
@@ -34,7 +34,7 @@ impl Desk {
     /// Makes a new clone of `url`.
     async fn open(&self, url: &str, credentials: &Credentials) -> Result<BranchClone, GitError> {
         let key = BranchKey {
-            provider: NamespacedName::new("team", "provider"),
+            provider: ProviderKey::ours(NamespacedName::new("team", "provider")),
             provider_uid: format!("{:016x}", fastrand::u64(..)).into(),
             url: RepoUrl::parse(url, true).unwrap(),
             branch: BranchName::new("main").unwrap(),

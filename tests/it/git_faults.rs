@@ -11,7 +11,7 @@ use crate::support::scratch::ScratchDir;
 use gitops_reverser::change::{Change, Content};
 use gitops_reverser::git::cli::Patience;
 use gitops_reverser::git::status::{RemoteState, TargetState};
-use gitops_reverser::resource::{BaseFolder, BranchKey, NamespacedName, layout};
+use gitops_reverser::resource::{BaseFolder, BranchKey, NamespacedName, ProviderKey, layout};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -343,8 +343,10 @@ async fn two_workers_on_one_branch_both_get_everything_there() {
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
     // Another provider on the same URL, for another folder, in the same operator.
     let other = NamespacedName::new("team", "second");
-    let (key, folder) =
-        (BranchKey { provider: other.clone(), ..engine.key.clone() }, BaseFolder::new("second").unwrap());
+    let (key, folder) = (
+        BranchKey { provider: ProviderKey::ours(other.clone()), ..engine.key.clone() },
+        BaseFolder::new("second").unwrap(),
+    );
     let mut spec = engine.spec(server.password());
     let mut mirrored = spec.targets[&target()].clone();
     mirrored.folder = folder.clone();

@@ -20,8 +20,8 @@ use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, Prune, PushP
 use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
-    BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, RepoUrl, ResourceId,
-    ResourceType, layout,
+    BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, ProviderKey, RepoUrl,
+    ResourceId, ResourceType, layout,
 };
 use gitops_reverser::rules::{CommitPolicy, Selected, Selection};
 use gitops_reverser::sanitize::Manifest;
@@ -132,7 +132,7 @@ impl Engine {
             instance_id: "instance".into(),
         };
         let key = BranchKey {
-            provider: NamespacedName::new("team", "provider"),
+            provider: ProviderKey::ours(NamespacedName::new("team", "provider")),
             provider_uid: "uid".into(),
             url: RepoUrl::parse(url, true).unwrap(),
             branch: BranchName::new("main").unwrap(),
