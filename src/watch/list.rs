@@ -61,13 +61,15 @@ pub(super) struct ListRequest {
     pub(super) places: Arc<Semaphore>,
     /// Whether the server streams lists of this type; `None`: pages are wanted.
     pub(super) streams: Option<Arc<AtomicBool>>,
+    /// How long to wait first.
+    pub(super) wait: Duration,
     /// What has failed before.
     pub(super) retry: Retry,
 }
 
 /// The steps of a list. It ends when it is complete.
 pub(super) fn list(request: ListRequest) -> impl Stream<Item = ListStep> + Send + 'static {
-    let lister = Lister { request, state: State::Waiting(Duration::ZERO) };
+    let lister = Lister { state: State::Waiting(request.wait), request };
     futures::stream::unfold(lister, |lister| async { lister.step().await })
 }
 
