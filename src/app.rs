@@ -21,7 +21,7 @@ use crate::git::pool::{self, Pool};
 use crate::git::spec::Identity;
 use crate::git::worker;
 use crate::resource::{HostPattern, HostPolicy};
-use crate::rules::{Policy, RuleSet};
+use crate::rules::{PlanLimits, Policy, RuleSet, Wildcards};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{admin, logging};
 use crate::watch::report::{Reporter, WatchReport};
@@ -214,14 +214,19 @@ impl Operator {
         let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone(), authority };
         let registration = registration::run(client.clone(), served.registration, ownership, inputs);
         serve_admin(&mut tasks, &arguments, &metrics, rules.clone()).await?;
-        let discovery = discovery::run(client.clone(), arguments.discovery_refresh, catalog_out);
+        let discovery = discovery::Settings {
+            refresh: arguments.discovery_refresh,
+            prompt: discovery::Prompt::default(),
+            metrics: Arc::clone(&metrics),
+        };
+        let discovery = discovery::run(client.clone(), discovery, catalog_out);
         let controllers = controllers::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
             catalog,
             rules: rules_out,
             attributed: Arc::clone(metrics.attributed()),
-            policy: provider_policy(&arguments, &namespace),
+            policy: policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
         let producers = vec![
@@ -308,7 +313,7 @@ async fn identify(client: &Client, arguments: &RunArguments, namespace: &str) ->
     Ok(Installation { cluster_uid, namespace: namespace.to_owned(), name, instance_id })
 }
 
-fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
+fn policy(arguments: &RunArguments, namespace: &str) -> Policy {
     let named = |list: &[String]| -> Vec<String> { list.iter().filter(|name| !name.is_empty()).cloned().collect() };
     let mut ambient = named(&arguments.ambient_credentials_namespaces);
     ambient.push(namespace.to_owned());
@@ -318,7 +323,13 @@ fn provider_policy(arguments: &RunArguments, namespace: &str) -> Policy {
             allowed: named(&arguments.allowed_git_hosts).iter().map(|pattern| HostPattern::new(pattern)).collect(),
         },
         ambient_namespaces: ambient.into_iter().collect(),
-        ..Policy::default()
+        secrets: arguments.secrets_policy,
+        deletes_cap: arguments.deletes_cap_per_cycle.map(|cap| cap as usize),
+        wildcards: Wildcards { watch_all: arguments.watch_all, excluded: arguments.discovery_exclude.clone() },
+        limits: PlanLimits {
+            namespaced_watch_limit: arguments.namespaced_watch_limit as usize,
+            max_watches: arguments.max_watches as usize,
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: flags, environment names, defaults, units. Nothing is decided here.
 
+use crate::rules::{Exclusion, SecretsPolicy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub enum Command {
     Snapshot(SnapshotArguments),
     /// Prints the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
+    /// Prints the fields of the custom resources, as Markdown.
+    Reference,
     /// Prints the ValidatingWebhookConfiguration, for `kubectl apply --server-side -f -`.
     WebhookConfiguration(WebhookConfigurationArguments),
 }
@@ -183,9 +186,39 @@ pub struct RunArguments {
     #[arg(long, env = "GITOPS_REVERSER_NO_NOISE_FILTER")]
     pub no_noise_filter: bool,
 
-    /// How often the API server is asked which types it serves, such as 5m.
-    #[arg(long, env = "GITOPS_REVERSER_DISCOVERY_REFRESH", default_value = "5m", value_parser = crate::api::duration::parse)]
+    /// How often the API server is asked which types it serves, such as 5m; at least 1s.
+    #[arg(long, env = "GITOPS_REVERSER_DISCOVERY_REFRESH", default_value = "5m", value_parser = refresh)]
     pub discovery_refresh: std::time::Duration,
+
+    /// Rules without `resources` select every type that is served, but for those that no wildcard selects, instead of the
+    /// types that describe the desired state.
+    #[arg(long, env = "GITOPS_REVERSER_WATCH_ALL")]
+    pub watch_all: bool,
+
+    /// A type that no wildcard selects, only a rule that names it: resource.group or group/resource (core/pods for one of
+    /// the core group), or a plural alone for those of all groups; `*` may stand for resource or group. May be repeated,
+    /// or name several separated by commas.
+    #[arg(long, env = "GITOPS_REVERSER_DISCOVERY_EXCLUDE", value_delimiter = ',')]
+    pub discovery_exclude: Vec<Exclusion>,
+
+    /// How many watches there are at most. What does not fit is not mirrored, and its rule says so; the older rule goes
+    /// first.
+    #[arg(long, env = "GITOPS_REVERSER_MAX_WATCHES", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_watches: u32,
+
+    /// In how many namespaces a type is watched one by one; where more are wanted, it is watched in all at once.
+    #[arg(long, env = "GITOPS_REVERSER_NAMESPACED_WATCH_LIMIT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub namespaced_watch_limit: u32,
+
+    /// How many files one sweep of a target may remove; the rest waits for the next one. 0: none. By default any number.
+    /// A target can only set a smaller one.
+    #[arg(long, env = "GITOPS_REVERSER_DELETES_CAP_PER_CYCLE")]
+    pub deletes_cap_per_cycle: Option<u32>,
+
+    /// What is written of Secrets where a target does not say: Plaintext (everything, readable for whoever reads the
+    /// repository) or Omit (nothing, whatever a target says).
+    #[arg(long, env = "GITOPS_REVERSER_SECRETS_POLICY", default_value_t = SecretsPolicy::Plaintext)]
+    pub secrets_policy: SecretsPolicy,
 
     /// Committer's name where a provider names none.
     #[arg(long, env = "GITOPS_REVERSER_COMMITTER_NAME", default_value = "GitOps Reverser")]
@@ -261,6 +294,15 @@ pub struct RunArguments {
     pub log: String,
 }
 
+/// Reads how often discovery looks.
+fn refresh(text: &str) -> Result<std::time::Duration, String> {
+    let refresh = crate::api::duration::parse(text).map_err(|error| error.to_string())?;
+    if refresh < std::time::Duration::from_secs(1) {
+        return Err("asking more often would only burden the API server; write at least 1s".to_owned());
+    }
+    Ok(refresh)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +320,67 @@ mod tests {
         let run = cli.find_subcommand("run").unwrap();
         for argument in run.get_arguments().filter(|argument| argument.get_id() != "help") {
             assert!(argument.get_env().is_some(), "{}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn every_setting_is_read_by_something() {
+        use clap::CommandFactory as _;
+        let readers = [include_str!("app.rs"), include_str!("app/admission.rs")].concat();
+        let cli = Cli::command();
+        for argument in cli.find_subcommand("run").unwrap().get_arguments() {
+            let field = format!("arguments.{}", argument.get_id());
+            // Followed by what cannot be part of a longer name.
+            let is_read =
+                readers.split(&field).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+            assert!(is_read || argument.get_id() == "help", "nothing reads {field}");
+        }
+    }
+
+    fn parse_run(flags: &[&str]) -> Result<Box<RunArguments>, String> {
+        let line = ["gitops-reverser", "run"].into_iter().chain(flags.iter().copied());
+        match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
+            Command::Run(arguments) => Ok(arguments),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_watched_and_pruned_is_as_documented_by_default() {
+        let arguments = parse_run(&[]).unwrap();
+        assert_eq!((arguments.max_watches, arguments.namespaced_watch_limit), (300, 10));
+        assert_eq!(arguments.discovery_refresh, std::time::Duration::from_secs(300));
+        assert!(!arguments.watch_all && arguments.discovery_exclude.is_empty());
+        assert_eq!(arguments.deletes_cap_per_cycle, None);
+        assert_eq!(arguments.secrets_policy, SecretsPolicy::Plaintext);
+    }
+
+    #[test]
+    fn exclusions_may_be_repeated_or_listed() {
+        let arguments = parse_run(&["--discovery-exclude=jobs.batch,apps/*", "--discovery-exclude=core/pods"]).unwrap();
+        let shown: Vec<String> = arguments.discovery_exclude.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["batch/jobs", "apps/*", "core/pods"]);
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused_at_start() {
+        let table = [
+            ("--discovery-exclude=Pods", "in lower case"),
+            ("--discovery-exclude=*", "would leave out everything"),
+            ("--discovery-exclude=jobs.batch,", "names no type"),
+            ("--max-watches=0", "0 is not in 1..=100000"),
+            ("--max-watches=many", "invalid digit"),
+            ("--namespaced-watch-limit=-1", "-1 is not in 0..=10000"),
+            ("--deletes-cap-per-cycle=-1", "-1 is not in 0.."),
+            ("--secrets-policy=omit", "write Plaintext or Omit"),
+            ("--secrets-policy=Encrypt", "write Plaintext or Omit"),
+            ("--discovery-refresh=5", "write it like"),
+            ("--discovery-refresh=0s", "at least 1s"),
+            ("--watch-all=yes", "unexpected value"),
+        ];
+        for (flag, expected) in table {
+            let refusal = parse_run(&[flag]).expect_err(flag);
+            assert!(refusal.contains(expected), "{flag}: {refusal}");
         }
     }
 }

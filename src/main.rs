@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Snapshot(arguments) => app::snapshot(arguments),
         Command::WebhookConfiguration(arguments) => app::webhook_configuration(arguments),
         Command::Crds => commands::crds::print(&mut std::io::stdout().lock()).map_err(Into::into),
+        Command::Reference => commands::reference::print(&mut std::io::stdout().lock()).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

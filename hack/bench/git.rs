@@ -135,7 +135,7 @@ impl Repository {
         let unpushed = |count| {
             let engine = &engine;
             eventually(DEADLINE, "commits in the journal", async move || {
-                Ok((engine.status().unpushed == count).then_some(()))
+                Ok((engine.status().counts.unpushed == count).then_some(()))
             })
         };
         unpushed(0).await?;

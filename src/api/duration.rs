@@ -1,6 +1,18 @@
 //! Durations as people write them in a spec: `500ms`, `1s`, `1m30s`.
 
+use serde_json::{Value, json};
 use std::time::Duration;
+
+/// How many characters a duration in a spec may have.
+pub(super) const LONGEST_TEXT: usize = 20;
+
+/// What the API server checks of a duration in a spec. Numbers are so short that none is too large for it to read.
+pub(super) fn checks(shortest: &str, longest: &str, examples: &str) -> Value {
+    let form = "self.matches('^([0-9]{1,6}([.][0-9]+)?(ms|s|m|h))+$')";
+    let range = format!("duration(self) >= duration('{shortest}') && duration(self) <= duration('{longest}')");
+    let message = format!("must be a duration from {shortest} to {longest}, such as {examples}");
+    json!([{"rule": format!("{form} && {range}"), "message": message}])
+}
 
 /// A text that is no duration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! `GitProvider`: how to reach and authenticate to one repository, and which branches may be written.
 
 use super::access::ProviderAccess;
+use super::duration;
 use super::refs::SecretRef;
 use super::status::ProviderStatus;
 use kube::CustomResource;
@@ -38,7 +39,7 @@ pub struct GitProviderSpec {
     /// Address of the repository, as in `https://git.example.com/team/cluster.git`,
     /// `ssh://git@git.example.com/team/cluster.git` or `git@git.example.com:team/cluster.git`. `http://` and `file://`
     /// need the operator's flag `--allow-insecure-transports`. Cannot be changed.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(max = 2000))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^(https|ssh|http|file)://[^ ]+$') || self.matches('^[^/: ]+:[^/: ][^ ]*$') || self.matches('^[^/: ]+:/[^/ ][^ ]*$') || self.matches('^[^/: ]*[[][0-9a-fA-F:.]+[]]:[^: ]+$')", "message": "must be https://host/path, ssh://user@host/path or user@host:path, without spaces"},
         {"rule": "!self.matches('^(https|http|file)://[^/]*@')", "message": "must not hold a user name or password: put both into the Secret of spec.secretRef"},
@@ -59,13 +60,10 @@ pub struct GitProviderSpec {
     /// When commits are pushed.
     #[serde(default)]
     pub push: Push,
-    /// How often the remote is looked at for commits of others while nothing is pushed, such as `1m` or `5m`; at least
-    /// `10s`.
+    /// How often the remote is looked at for commits of others while nothing is pushed, such as `1m` or `5m`; from
+    /// `10s` to `24h`.
     #[serde(default = "poll_interval")]
-    #[schemars(length(min = 1, max = 40))]
-    #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 30s, 1m30s or 5m"}
-    ]))]
+    #[schemars(length(max = duration::LONGEST_TEXT), extend("x-kubernetes-validations" = duration::checks("10s", "24h", "30s, 1m30s or 5m")))]
     pub poll_interval: String,
     /// How commits are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,16 +80,13 @@ pub struct GitProviderSpec {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
-    /// The longest that a commit waits before it is pushed, such as `500ms`, `10s` or `1m30s`.
+    /// The longest that a commit waits before it is pushed, such as `500ms`, `10s` or `1m30s`; at most `24h`.
     #[serde(default = "interval")]
-    #[schemars(length(min = 1, max = 40))]
-    #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 500ms, 10s or 1m30s"}
-    ]))]
+    #[schemars(length(max = duration::LONGEST_TEXT), extend("x-kubernetes-validations" = duration::checks("1ms", "24h", "500ms, 10s or 1m30s")))]
     pub interval: String,
     /// Push as soon as so many commits wait.
     #[serde(default = "max_commits")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("format" = null))]
     pub max_commits: i32,
 }
 
@@ -139,15 +134,15 @@ pub struct Signing {
 #[serde(rename_all = "camelCase")]
 pub struct Committer {
     /// Name of the committer.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(max = 200))]
     #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[^<>\\\\x00-\\\\x1f\\\\x7f]+$')", "message": "must not hold <, > or control characters"}
+        {"rule": "self.matches('^[^<>\\\\x00-\\\\x1f\\\\x7f]+$') && self.matches('[^ ]')", "message": "must not be blank nor hold <, > or control characters"}
     ]))]
     pub name: String,
     /// E-mail address of the committer.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(max = 200))]
     #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^[^<> \\\\x00-\\\\x1f\\\\x7f]+$')", "message": "must not hold <, >, spaces or control characters"}
+        {"rule": "self.matches('^[^<> \\\\x00-\\\\x1f\\\\x7f]+$')", "message": "must not be empty nor hold <, >, spaces or control characters"}
     ]))]
     pub email: String,
 }

@@ -1,6 +1,7 @@
 //! `GitTarget`: the branch and the folder that rules write to.
 
 use super::access::TargetAccess;
+use super::duration;
 use super::refs::ProviderRef;
 use super::status::TargetStatus;
 use kube::CustomResource;
@@ -34,27 +35,26 @@ pub struct GitTargetSpec {
     pub provider_ref: ProviderRef,
     /// The branch that is written; the provider must allow it. Cannot be changed.
     #[serde(default = "branch")]
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(max = 200))]
     #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self != '' && !self.matches('[\\\\x00-\\\\x20\\\\x7f~^:?*[\\\\\\\\]|[.][.]|@[{]|//|^[-/]|[./]$|(^|/)[.]|[.]lock(/|$)|^(@|HEAD)$')", "message": "must be the name of a branch, such as main or clusters/eu, as git allows it"},
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
     ]))]
     pub branch: String,
     /// The folder below which files are written, as in `clusters/eu`; `.` is the root of the repository. It must not
     /// overlap the folder of another target on the same branch. Cannot be changed.
-    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self == '.' || self.split('/').all(part, !(part.lowerAscii() in ['', '.', '..', '.git']))", "message": "must be a relative path without empty parts, `.`, `..` and .git; the root is written as a single dot"},
+        {"rule": "self == '.' || self.split('/').all(part, !(part.lowerAscii() in ['', '.', '..', '.git', '.gitmodules', '.gitattributes', '.gitignore']))", "message": "must be a relative path without empty parts, `.`, `..` and Git's own files; the root is written as a single dot"},
+        {"rule": "self == '.' || !self.matches('[\\\\x00-\\\\x1f\\\\x7f\\\\\\\\]| (/|$)|[^./][.]+(/|$)')", "message": "must not hold control characters or backslashes, and no part may end in a dot or a space"},
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
     ]))]
     pub base_folder: String,
     /// How long a commit of somebody else that changes or removes files of this target is left alone, so that what
-    /// applies from the folder can bring it into the cluster, such as `5m`. If the object then still differs, it is
+    /// applies from the folder can bring it into the cluster, such as `5m`; at most `24h`. If the object then still differs, it is
     /// written again; `0s`: at once. An object that changes in the cluster is written at once in any case.
     #[serde(default = "foreign_edit_grace")]
-    #[schemars(length(min = 1, max = 40))]
-    #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')", "message": "must be a duration such as 0s, 30s or 5m"}
-    ]))]
+    #[schemars(length(max = duration::LONGEST_TEXT), extend("x-kubernetes-validations" = duration::checks("0s", "24h", "0s, 30s or 5m")))]
     pub foreign_edit_grace: String,
     /// How commits are made.
     #[serde(default)]
@@ -85,7 +85,7 @@ pub struct IgnoreFields {
     #[schemars(length(max = 253))]
     pub group: String,
     /// Resource of the objects, as in `deployments`.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "message": "must be the plural name of one resource in lower case, such as deployments"}
     ]))]
@@ -134,7 +134,7 @@ pub struct Prune {
     /// How many files one comparison with the cluster may remove; the rest waits for the next. `0`: none. Absent: as many
     /// as the operator's flag `--deletes-cap-per-cycle` says, or all; the smaller of both counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000), extend("format" = null))]
     pub max_deletes_per_cycle: Option<i32>,
 }
 
@@ -160,10 +160,7 @@ pub struct CommitSettings {
     /// five times as long in any case, or until somebody else changes one of the files. `0s`: each change is a commit of
     /// its own. At most `60s`. What nobody is proven to have done is grouped too.
     #[serde(default = "window")]
-    #[schemars(length(min = 1, max = 40))]
-    #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('60s')", "message": "must be a duration of at most 60s, such as 0s, 500ms or 10s"}
-    ]))]
+    #[schemars(length(max = duration::LONGEST_TEXT), extend("x-kubernetes-validations" = duration::checks("0s", "60s", "0s, 500ms or 10s")))]
     pub window: String,
     /// The messages of commits. Each begins with what its template says; the trailers that follow are always the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +185,7 @@ pub struct CommitMessages {
     /// For one change, with `{operation}`, `{kind}`, `{name}`, `{namespace}`, `{apiVersion}`, `{resource}`, `{user}` and
     /// `{target}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|kind|name|namespace|apiVersion|resource|user|target)[}])+$')", "message": "must be text with the placeholders {operation}, {kind}, {name}, {namespace}, {apiVersion}, {resource}, {user} or {target}, and with other braces doubled"}
     ]))]
@@ -196,7 +193,7 @@ pub struct CommitMessages {
     /// For several changes of one author, with `{operation}`, `{count}`, `{created}`, `{updated}`, `{deleted}`,
     /// `{namespace}`, `{user}` and `{target}`. One line for each object follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|count|created|updated|deleted|namespace|user|target)[}])+$')", "message": "must be text with the placeholders {operation}, {count}, {created}, {updated}, {deleted}, {namespace}, {user} or {target}, and with other braces doubled"}
     ]))]
@@ -204,7 +201,7 @@ pub struct CommitMessages {
     /// For what a complete list brought, with `{operation}`, `{count}`, `{written}`, `{deleted}`, `{kind}`, `{namespace}`,
     /// `{apiVersion}`, `{resource}` and `{target}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1000))]
+    #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-validations" = [
         {"rule": "self.matches('^([^{}\\\\x00-\\\\x09\\\\x0b-\\\\x1f\\\\x7f]|[{][{]|[}][}]|[{](operation|count|written|deleted|kind|namespace|apiVersion|resource|target)[}])+$')", "message": "must be text with the placeholders {operation}, {count}, {written}, {deleted}, {kind}, {namespace}, {apiVersion}, {resource} or {target}, and with other braces doubled"}
     ]))]

@@ -19,8 +19,11 @@ pub use git_target::{GitTarget, GitTargetSpec};
 pub use status::{ProviderStatus, RuleStatus, TargetStatus};
 pub use watch_rule::{WatchRule, WatchRuleSpec};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::CustomResourceExt as _;
+use std::collections::BTreeMap;
 
 /// The group of every kind here.
 pub const GROUP: &str = "configbutler.ai";
@@ -28,7 +31,22 @@ pub const GROUP: &str = "configbutler.ai";
 /// The definitions of all four kinds, in the order in which their descriptions refer to each other.
 #[must_use]
 pub fn definitions() -> [CustomResourceDefinition; 4] {
-    [GitProvider::crd(), GitTarget::crd(), WatchRule::crd(), ClusterWatchRule::crd()]
+    let mut definitions = [GitProvider::crd(), GitTarget::crd(), WatchRule::crd(), ClusterWatchRule::crd()];
+    for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            take_null_as_absence(schema);
+        }
+    }
+    definitions
+}
+
+/// The API server drops `null` where a field is not called nullable; where it is, enums and CEL rules trip over it.
+fn take_null_as_absence(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(take_null_as_absence);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        take_null_as_absence(items);
+    }
 }
 
 #[cfg(test)]

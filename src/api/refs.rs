@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.kind != 'GitProvider' || self.group == 'configbutler.ai'", "message": "must be configbutler.ai, or absent, with kind GitProvider", "fieldPath": ".group"},
+    {"rule": "self.kind != 'GitProvider' || self.group == 'configbutler.ai'", "message": "goes with kind GitRepository: write that kind, or leave group out", "fieldPath": ".group"},
     {"rule": "self.kind != 'GitRepository' || self.group == 'source.toolkit.fluxcd.io'", "message": "must be source.toolkit.fluxcd.io with kind GitRepository", "fieldPath": ".group"},
     {"rule": "self.kind != 'GitRepository' || !has(self.namespace)", "message": "a GitRepository is looked for in the namespace of the target only: leave namespace out", "reason": "FieldValueForbidden", "fieldPath": ".namespace"}
 ]))]

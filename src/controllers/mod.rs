@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod registration;
 pub mod revision;
 pub mod secret;
+pub mod selection;
 pub mod status;
 
 pub use reconcile::{Context, Error, run};

@@ -53,6 +53,12 @@ impl Batch {
         Some(if full { first } else { (last + QUIET).min(first + LONGEST) })
     }
 
+    /// How many changes of files are in it.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.drafts.iter().map(Draft::len).sum()
+    }
+
     /// What is in it.
     #[must_use]
     pub fn drafts(&self) -> &[Draft] {

@@ -116,6 +116,12 @@ impl ForeignEdits {
         due
     }
 
+    /// Whether `path` is left to others until its object changes.
+    #[must_use]
+    pub fn is_lost(&self, path: &RepoPath) -> bool {
+        self.lost.contains(path)
+    }
+
     /// Forgets the edit of `path`, which no object can have.
     pub fn dismiss(&mut self, path: &RepoPath) {
         self.edits.remove(path);

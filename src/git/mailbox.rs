@@ -150,6 +150,12 @@ impl Mailbox {
         }
     }
 
+    /// How many messages wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
     /// Takes no more messages; those that are queued can still be received.
     pub fn close(&self) {
         self.state().closed = true;

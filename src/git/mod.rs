@@ -32,6 +32,7 @@ pub mod signing;
 pub mod spec;
 pub mod stage;
 pub mod status;
+pub mod sweeps;
 pub mod tree;
 pub mod window;
 pub mod worker;

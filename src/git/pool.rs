@@ -33,6 +33,8 @@ struct State {
     /// Held by a branch's worker while it lives, so that one that is wanted again waits for its predecessor to leave the
     /// clone.
     clones: HashMap<BranchKey, Arc<tokio::sync::Mutex<()>>>,
+    /// The workers that are about to end, so that they can be halted still.
+    ending: HashMap<BranchKey, watch::Sender<Option<Ending>>>,
     /// `None` once the pool is closed.
     start: Option<mpsc::UnboundedSender<Start>>,
 }
@@ -61,7 +63,8 @@ impl Pool {
         events: mpsc::UnboundedSender<BranchEvent>,
     ) -> (Self, mpsc::UnboundedReceiver<Start>) {
         let (start, starts) = mpsc::unbounded_channel();
-        let state = State { workers: HashMap::new(), clones: HashMap::new(), start: Some(start) };
+        let state =
+            State { workers: HashMap::new(), clones: HashMap::new(), ending: HashMap::new(), start: Some(start) };
         (Self { resync, events, changed: Arc::default(), state: Mutex::new(state) }, starts)
     }
 
@@ -80,7 +83,9 @@ impl Pool {
         }
         let mut wanted: HashMap<BranchKey, BranchSpec> =
             branches.into_iter().map(|spec| (spec.key.clone(), spec)).collect();
-        state.workers.retain(|key, handle| match wanted.remove(key) {
+        let State { workers, ending, .. } = &mut *state;
+        let mut unwanted = Vec::new();
+        workers.retain(|key, handle| match wanted.remove(key) {
             Some(spec) => {
                 handle.spec.send_if_modified(|current| {
                     let changed = *current != spec;
@@ -90,11 +95,21 @@ impl Pool {
                 true
             }
             None => {
-                let ending = if halted.contains(key) { Ending::Halt } else { Ending::Release };
-                handle.ending.send_replace(Some(ending));
-                handle.mailbox.close();
+                unwanted.push((key.clone(), handle.ending.clone(), Arc::clone(&handle.mailbox)));
                 false
             }
+        });
+        for (key, end, mailbox) in unwanted {
+            let how = if halted.contains(&key) { Ending::Halt } else { Ending::Release };
+            end.send_replace(Some(how));
+            mailbox.close();
+            ending.insert(key, end);
+        }
+        ending.retain(|key, end| {
+            if halted.contains(key) {
+                end.send_if_modified(|how| how.replace(Ending::Halt) != Some(Ending::Halt));
+            }
+            !end.is_closed()
         });
         // The lock of a clone that has neither a worker nor one that waits for it.
         let State { workers, clones, .. } = &mut *state;
@@ -138,7 +153,12 @@ impl Pool {
     #[must_use]
     pub fn statuses(&self) -> HashMap<BranchKey, BranchStatus> {
         let state = self.state();
-        state.workers.iter().map(|(key, handle)| (key.clone(), handle.status.borrow().clone())).collect()
+        let status = |handle: &Handle| {
+            let mut status = handle.status.borrow().clone();
+            status.counts.queued += handle.mailbox.waiting();
+            status
+        };
+        state.workers.iter().map(|(key, handle)| (key.clone(), status(handle))).collect()
     }
 
     /// Resolves once any status has changed since the last call. For one caller.

@@ -2,6 +2,11 @@
 //!
 //! Pure: git and the clock stay outside. The index runs ahead of the branch by what the open batch will do.
 
+mod deselected;
+mod sweep;
+
+pub use self::deselected::{Deselected, recognise};
+pub use self::sweep::{Candidate, Sweep};
 use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
 use super::commit::{Commit, FileChange, Signature};
@@ -10,15 +15,14 @@ use super::foreign::ForeignEdits;
 use super::mailbox::Message;
 use super::message::Installation;
 use super::missed::Missed;
-use super::spec::{Identity, TargetSpec};
+use super::spec::{Identity, PruneMode, TargetSpec};
+use super::sweeps::{Sweeps, Told};
 use super::tree::TreeIndex;
 use super::window::Windows;
 use crate::change::{Change, Content, SeedItem, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{
-    BaseFolder, NamespaceSet, NamespacedName, ObjectName, Oid, Operation, RepoPath, ResourceId, ResourceType,
-};
+use crate::resource::{BaseFolder, NamespacedName, Oid, Operation, RepoPath, ResourceId, ResourceType};
 use crate::rules::MessageTemplates;
 use crate::sanitize::Manifest;
 use crate::telemetry::metrics::AttributedChanges;
@@ -55,6 +59,9 @@ pub struct Stage {
     blocked: BTreeSet<RepoPath>,
     /// The types that each target's lists were of.
     kinds: HashSet<(NamespacedName, Arc<ResourceType>)>,
+    sweeps: BTreeMap<NamespacedName, Sweeps>,
+    /// How many files of each target are laid out as those of objects are.
+    files: BTreeMap<NamespacedName, usize>,
 }
 
 /// An initial list while it arrives.
@@ -63,6 +70,8 @@ struct Seed {
     /// When it began; `None` once it is known that not everything in it could be judged.
     begun: Option<Instant>,
     seen: HashSet<RepoPath>,
+    /// Those of them that are to stay as they are.
+    kept: HashSet<RepoPath>,
     writes: Vec<(RepoPath, Oid)>,
 }
 
@@ -74,25 +83,6 @@ pub struct Doubt {
     pub existing: Oid,
     /// What is to be there.
     pub manifest: Manifest,
-}
-
-/// A complete list: what it writes, and which files of its scope it did not name.
-#[derive(Debug)]
-pub struct Sweep {
-    scope: Arc<SeedScope>,
-    begun: Option<Instant>,
-    writes: Vec<(RepoPath, Oid)>,
-    /// Files at paths that an object of the scope would have, with the name of that object; whether such a file really is
-    /// that object must be read from its content.
-    pub candidates: Vec<(RepoPath, Oid, ObjectName)>,
-}
-
-impl Sweep {
-    /// What the list was of.
-    #[must_use]
-    pub fn scope(&self) -> &SeedScope {
-        &self.scope
-    }
 }
 
 /// Now, for deadlines and for signatures.
@@ -134,6 +124,8 @@ impl Stage {
             missed: Missed::default(),
             blocked: BTreeSet::new(),
             kinds: HashSet::new(),
+            sweeps: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 
@@ -164,14 +156,89 @@ impl Stage {
         kinds.any(|(_, kind)| path.as_str().starts_with(&layout::folder_of(folder, kind, None)))
     }
 
-    /// Takes over the targets and the committer. Nothing may be open, and the index must be loaded anew when folders
-    /// changed.
-    pub fn set_targets(&mut self, targets: BTreeMap<NamespacedName, TargetSpec>, committer: Identity) {
-        self.seeds.retain(|scope, _| targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder));
-        let is_in_folder = |path: &RepoPath| targets.values().any(|target| target.folder.contains(path));
-        self.missed.retain(|target| targets.contains_key(target), is_in_folder);
-        self.targets = targets;
+    /// Drops what is not committed for targets that are not to be `kept`, and forgets them.
+    pub fn drop_targets(&mut self, kept: impl Fn(&NamespacedName, &TargetSpec) -> bool) {
+        let dropped = self.targets.iter().filter(|(name, target)| !kept(name, target));
+        for name in dropped.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.targets.remove(&name);
+            self.drop_target(&name);
+            self.refused.remove(&name);
+            self.kinds.retain(|(of, _)| *of != name);
+            self.sweeps.remove(&name);
+            self.files.remove(&name);
+        }
+    }
+
+    /// Takes over the targets and the committer. The index must be loaded anew when folders changed, with nothing open.
+    /// Returns the targets that may have more files removed than before: their lists are to be asked for.
+    pub fn set_targets(
+        &mut self,
+        targets: BTreeMap<NamespacedName, TargetSpec>,
+        committer: Identity,
+        now: Instant,
+    ) -> BTreeSet<NamespacedName> {
+        let before = std::mem::replace(&mut self.targets, targets);
         self.committer = committer;
+        let Self { targets, missed, sweeps, .. } = self;
+        let is_in_folder = |path: &RepoPath| targets.values().any(|target| target.folder.contains(path));
+        missed.retain(|target| targets.contains_key(target), is_in_folder);
+        let mut freer = BTreeSet::new();
+        for (name, new) in targets {
+            let Some(old) = before.get(name).filter(|old| old.folder == new.folder) else { continue };
+            let sweeps = sweeps.entry(name.clone()).or_default();
+            let is_wanted = |path: &RepoPath| {
+                let of = layout::type_at(&new.folder, path.as_str());
+                of.is_some_and(|(kind, namespace)| {
+                    [&new.selection, &new.gone].iter().any(|selection| selection.covers(&kind, namespace.as_deref()))
+                })
+            };
+            if sweeps.allow(old.prune, new.prune, is_wanted, now) {
+                freer.insert(name.clone());
+            }
+        }
+        freer
+    }
+
+    /// How many files of each target are laid out as those of objects are.
+    #[must_use]
+    pub const fn files(&self) -> &BTreeMap<NamespacedName, usize> {
+        &self.files
+    }
+
+    /// Whether something is to be committed at once.
+    #[must_use]
+    pub fn has_batch(&self) -> bool {
+        !self.batch.drafts().is_empty()
+    }
+
+    /// How many changes wait to be committed.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.windows.waiting() + self.batch.files()
+    }
+
+    /// The sweeps of a target.
+    #[must_use]
+    pub fn sweeps(&self, target: &NamespacedName) -> Option<&Sweeps> {
+        self.sweeps.get(target)
+    }
+
+    /// When files that are held back are to be asked for next.
+    #[must_use]
+    pub fn sweeps_due(&self) -> Option<Instant> {
+        self.sweeps.values().filter_map(Sweeps::due).min()
+    }
+
+    /// The targets of which files that were held back are to be asked for now.
+    pub fn take_sweeps_due(&mut self, now: Instant) -> Vec<NamespacedName> {
+        let due = self.sweeps.iter_mut().filter_map(|(name, sweeps)| sweeps.take_due(now).then(|| name.clone()));
+        due.collect()
+    }
+
+    /// What came of the sweeps of each target since this was last called.
+    pub fn take_told(&mut self) -> Vec<(NamespacedName, Told, usize)> {
+        let told = self.sweeps.iter_mut().map(|(name, sweeps)| (name.clone(), sweeps.take_told(), sweeps.held_back()));
+        told.filter(|(_, told, _)| *told != Told::default()).collect()
     }
 
     /// The folders of all targets.
@@ -183,6 +250,13 @@ impl Stage {
     pub fn set_index(&mut self, mut index: TreeIndex) {
         index.inherit(&self.index);
         self.index = index;
+        let count = |folder: &BaseFolder| {
+            self.index
+                .below(&folder.prefix())
+                .filter(|(path, _)| layout::type_at(folder, path.as_str()).is_some())
+                .count()
+        };
+        self.files = self.targets.iter().map(|(name, target)| (name.clone(), count(&target.folder))).collect();
     }
 
     /// What the branch holds, the open windows and the open batch included.
@@ -347,12 +421,20 @@ impl Stage {
 
     fn miss_everything(&mut self) {
         self.targets.keys().for_each(|target| self.missed.target(target));
+        self.sweeps.values_mut().for_each(Sweeps::forget);
     }
 
     /// Drops what is about to be written for `target`, and takes nothing more for it.
     pub fn refuse(&mut self, target: &NamespacedName) {
         self.refused.insert(target.clone());
         self.missed.target(target);
+        if let Some(sweeps) = self.sweeps.get_mut(target) {
+            sweeps.forget();
+        }
+        self.drop_target(target);
+    }
+
+    fn drop_target(&mut self, target: &NamespacedName) {
         self.windows.forget(target);
         self.batch.retain(|draft| draft.target() != target);
         self.seeds.retain(|scope, _| scope.target != *target);
@@ -380,13 +462,15 @@ impl Stage {
                 if is_known && !self.refused.contains(&scope.target) {
                     self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
                     let begun = Some(now.instant);
-                    self.seeds.insert(scope, Seed { begun, seen: HashSet::new(), writes: Vec::new() });
+                    self.seeds
+                        .insert(scope, Seed { begun, seen: HashSet::new(), kept: HashSet::new(), writes: Vec::new() });
                 }
             }
             Message::SeedItem(scope, item) => self.seed_item(&scope, item),
             Message::SeedKeep(scope, path) => {
                 if let Some(seed) = self.seeds.get_mut(&scope) {
-                    seed.seen.insert(path);
+                    seed.seen.insert(path.clone());
+                    seed.kept.insert(path);
                 }
             }
             Message::SeedEnd(scope, sweep) => return self.seed_end(scope, &sweep),
@@ -396,8 +480,11 @@ impl Stage {
 
     fn change(&mut self, change: Change, now: Now) {
         // Whatever comes, nothing outside of the target's folder is touched.
-        let is_ours = self.targets.get(&change.target).is_some_and(|target| target.folder.contains(&change.path));
-        if !is_ours || self.refused.contains(&change.target) {
+        let Some(spec) = self.targets.get(&change.target).filter(|target| target.folder.contains(&change.path)) else {
+            return;
+        };
+        let is_selected = spec.selection.covers(&change.id.kind, change.id.name.namespace.as_deref());
+        if !is_selected || self.refused.contains(&change.target) || !may_go(&change.content, spec.prune.mode) {
             return;
         }
         self.foreign.object_changed(&change.path);
@@ -435,7 +522,7 @@ impl Stage {
         if !operations.contains(edit.operation()) {
             return;
         }
-        self.apply_to_index(&edit.file());
+        self.apply_to_index(&target, &edit.file());
         self.attributed.count(&target.to_string(), edit.verdict.tier().as_str());
         let window = self.targets.get(&target).map(|target| target.commit.window).unwrap_or_default();
         let drafts = self.windows.add(&target, edit, window, now.instant);
@@ -444,7 +531,14 @@ impl Stage {
 
     fn seed_item(&mut self, scope: &Arc<SeedScope>, item: SeedItem) {
         let SeedItem { path, manifest, operations } = item;
-        let Some(seed) = self.seeds.get_mut(scope).filter(|_| scope.folder.contains(&path)) else { return };
+        let selects = |target: &TargetSpec| {
+            let of = layout::type_at(&scope.folder, path.as_str());
+            of.is_some_and(|(_, namespace)| target.selection.covers(&scope.kind, namespace.as_deref()))
+        };
+        if !scope.folder.contains(&path) || !self.targets.get(&scope.target).is_some_and(selects) {
+            return;
+        }
+        let Some(seed) = self.seeds.get_mut(scope) else { return };
         seed.seen.insert(path.clone());
         let (oid, present) = (self.oid(&manifest), self.index.get(&path));
         if present == Some(oid) {
@@ -466,46 +560,6 @@ impl Stage {
         }
     }
 
-    fn seed_end(&mut self, scope: Arc<SeedScope>, sweep: &NamespaceSet) -> Option<Sweep> {
-        let seed = self.seeds.remove(&scope)?;
-        self.missed.listed(&scope);
-        let folder = folder_of(&scope);
-        let orphans = self.index.below(&folder).filter(|(path, _)| !seed.seen.contains(*path));
-        let candidates = orphans
-            .filter_map(|(path, oid)| {
-                let name = layout::object_at(&scope.folder, &scope.kind, path.as_str())?;
-                sweep.contains(name.namespace.as_deref()).then(|| (path.clone(), oid, name))
-            })
-            .collect();
-        Some(Sweep { begun: seed.begun, writes: seed.writes, candidates, scope })
-    }
-
-    /// Turns a complete list into one commit that writes what differs and removes `orphans`; none if there is nothing to do.
-    pub fn finish(&mut self, sweep: Sweep, orphans: Vec<RepoPath>, now: Now) {
-        let differs = |(path, oid): &(RepoPath, Oid)| self.index.get(path) != Some(*oid);
-        let mut writes: Vec<_> = sweep.writes.into_iter().filter(differs).collect();
-        let mut orphans = orphans;
-        let differing = writes.iter().map(|(path, _)| path).chain(&orphans);
-        let held = self.foreign.hold(|path| covers(&sweep.scope, path), differing, sweep.begun, now.instant);
-        writes.retain(|(path, _)| !held.contains(path));
-        orphans.retain(|path| !held.contains(path));
-        writes.iter().for_each(|(path, _)| self.missed.settled(path));
-        held.into_iter().for_each(|path| self.missed.file(path));
-        let files: Vec<FileChange> = writes
-            .into_iter()
-            .map(|(path, oid)| FileChange::Point(path, oid))
-            .chain(orphans.into_iter().map(FileChange::Remove))
-            .collect();
-        if files.is_empty() {
-            return;
-        }
-        // What was changed before the list was complete is committed before it.
-        let mut drafts = self.windows.close_over(files.iter().map(FileChange::path));
-        files.iter().for_each(|file| self.apply_to_index(file));
-        drafts.push(Draft::List(sweep.scope, files));
-        self.extend_batch(drafts, now.instant);
-    }
-
     fn oid(&self, manifest: &Manifest) -> Oid {
         match self.format {
             ObjectFormat::Sha1 => manifest.oid(),
@@ -522,7 +576,10 @@ impl Stage {
         obstacle.is_some()
     }
 
-    fn apply_to_index(&mut self, file: &FileChange) {
+    fn apply_to_index(&mut self, target: &NamespacedName, file: &FileChange) {
+        let (had, has) = (self.index.get(file.path()).is_some(), !matches!(file, FileChange::Remove(_)));
+        let files = self.files.entry(target.clone()).or_default();
+        *files = (*files + usize::from(has)).saturating_sub(usize::from(had));
         match file {
             FileChange::Write(path, manifest) => {
                 let oid = self.oid(manifest);
@@ -534,15 +591,13 @@ impl Stage {
     }
 }
 
-/// What the paths of all files that a list can be about start with.
-fn folder_of(scope: &SeedScope) -> String {
-    layout::folder_of(&scope.folder, &scope.kind, scope.namespaces.single().map(|name| &**name))
-}
-
-/// Whether a list can be about the file `path`.
-fn covers(scope: &SeedScope, path: &RepoPath) -> bool {
-    let name = layout::object_at(&scope.folder, &scope.kind, path.as_str());
-    name.is_some_and(|name| scope.namespaces.contains(name.namespace.as_deref()))
+/// Whether a file may become `content` where files are removed as `mode` says.
+const fn may_go(content: &Content, mode: PruneMode) -> bool {
+    match content {
+        Content::Delete => !matches!(mode, PruneMode::Never),
+        Content::Deselect => matches!(mode, PruneMode::Always),
+        Content::Upsert(_) | Content::Dropped => true,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::attribution::Verdict;
 use crate::change::ObjectVersion;
 use crate::git::samples::{ADMITTED, mk_verdict};
 use crate::git::spec::Prune;
-use crate::resource::{Operations, ResourceType};
+use crate::resource::{NamespaceSet, ObjectName, Operations, ResourceType};
 use crate::rules::{CommitPolicy, Selected, Selection};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
     let limits = BatchLimits { files: 200, bytes: 1 << 20 };
     let mut stage = Stage::new(Arc::new(installation), committer.clone(), ObjectFormat::Sha1, limits);
-    stage.set_targets([(target(), mk_target(CommitPolicy::default()))].into(), committer);
+    stage.set_targets([(target(), mk_target(CommitPolicy::default()))].into(), committer, Instant::now());
     let mut index = TreeIndex::default();
     for (name, text) in present {
         index.insert(path(name), manifest(text).oid());
@@ -166,9 +166,9 @@ fn a_list_writes_what_differs_and_names_the_orphans() {
         stage.take(Message::SeedItem(Arc::clone(&scope), item(name, text)), now());
     }
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("kept")), now());
-    let sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
-    let orphans: Vec<RepoPath> = sweep.candidates.iter().map(|(path, ..)| path.clone()).collect();
-    assert_eq!(orphans, [path("gone")]);
+    let mut sweep = stage.take(Message::SeedEnd(scope, NamespaceSet::ALL), now()).unwrap();
+    let orphans = std::mem::take(&mut sweep.candidates);
+    assert_eq!(orphans.iter().map(|orphan| orphan.path.clone()).collect::<Vec<_>>(), [path("gone")]);
     stage.finish(sweep, orphans, now());
     let commits = stage.take_commits(NOW);
     let [commit] = commits.as_slice() else { panic!("{commits:#?}") };
@@ -232,7 +232,7 @@ fn mk_grouping(present: &[(&str, &str)], window: Duration) -> Stage {
     let mut stage = mk_stage(present);
     let committer = stage.committer.clone();
     let policy = CommitPolicy { window, ..CommitPolicy::default() };
-    stage.set_targets([(target(), mk_target(policy))].into(), committer);
+    stage.set_targets([(target(), mk_target(policy))].into(), committer, Instant::now());
     stage
 }
 

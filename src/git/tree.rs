@@ -113,6 +113,27 @@ impl TreeIndex {
             .map(|(path, entry)| (path, entry.oid))
     }
 
+    /// The names of the folders in the folder that `prefix` is, in order. Looks at a few files of each only.
+    #[must_use]
+    pub fn folders_in(&self, prefix: &str) -> Vec<&str> {
+        let mut folders = Vec::new();
+        let mut from = Bound::Included(prefix.to_owned());
+        while let Some((path, _)) =
+            self.files.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded)).next()
+            && let Some(rest) = path.as_str().strip_prefix(prefix)
+        {
+            match rest.split_once('/') {
+                Some((folder, _)) => {
+                    folders.push(folder);
+                    // The first path that sorts after all that start with the folder and its slash.
+                    from = Bound::Included(format!("{prefix}{folder}0"));
+                }
+                None => from = Bound::Excluded(path.to_string()),
+            }
+        }
+        folders
+    }
+
     /// Whether a file at `path` would replace something foreign: a file or link where a folder must be, a folder, link
     /// or executable where the file must be. fast-import would replace them without a word.
     #[must_use]
@@ -163,6 +184,15 @@ mod tests {
     fn only_our_folders_are_kept() {
         let index = mk_index(&[("100644", "a/x"), ("100644", "b/y"), ("100644", "ab/z")], &["a"]);
         assert_eq!(index.below("").map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a/x"]);
+    }
+
+    #[test]
+    fn folders_are_found_without_a_look_at_each_file() {
+        let paths =
+            ["a/b/v1/x/1", "a/b/v1/y/2", "a/b/v1-x/3", "a/b/v1.yaml", "a/b/v1alpha1/4", "a/b/v2/5/6", "a/c/v3/7"];
+        let index = mk_index(&paths.map(|path| ("100644", path)), &["a"]);
+        assert_eq!(index.folders_in("a/b/"), ["v1-x", "v1", "v1alpha1", "v2"]);
+        assert_eq!(index.folders_in("a/d/"), Vec::<&str>::new());
     }
 
     #[test]

@@ -97,6 +97,12 @@ impl Windows {
         closed
     }
 
+    /// How many files are to be changed.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.files.len()
+    }
+
     /// When the next window is to be closed; `None` while none is open.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

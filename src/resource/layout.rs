@@ -9,6 +9,8 @@ use super::id::{ObjectName, ResourceId, ResourceType};
 use super::path::{BaseFolder, InvalidPath, RepoPath};
 use sha2::Digest as _;
 
+/// What the core group, which has no name, is called.
+const CORE: &str = "core";
 const EXTENSION: &str = ".yaml";
 /// A file name has at most 255 bytes; this leaves room for the extension.
 const LONGEST_COMPONENT: usize = 240;
@@ -26,13 +28,37 @@ pub fn manifest_path(base: &BaseFolder, id: &ResourceId) -> Result<RepoPath, Inv
 /// What the paths of all objects of `kind` (in `namespace`, when given) below `base` start with; ends in `/`.
 #[must_use]
 pub fn folder_of(base: &BaseFolder, kind: &ResourceType, namespace: Option<&str>) -> String {
-    let group = if kind.group.is_empty() { "core" } else { &kind.group };
-    let mut folder = base.prefix();
-    for component in [Some(group), Some(&kind.version), Some(&kind.resource), namespace].into_iter().flatten() {
+    let mut folder = group_folder(base, &kind.group);
+    for component in [Some(&*kind.version), Some(&kind.resource), namespace].into_iter().flatten() {
         folder.push_str(&encode(component));
         folder.push('/');
     }
     folder
+}
+
+/// What the paths of all objects of types of `group` below `base` start with; ends in `/`. The next component is the
+/// version.
+#[must_use]
+pub fn group_folder(base: &BaseFolder, group: &str) -> String {
+    format!("{}{}/", base.prefix(), encode(if group.is_empty() { CORE } else { group }))
+}
+
+/// The type, but for its kind, and the namespace of an object whose file can be `path`; `None` for foreign files.
+#[must_use]
+pub fn type_at(base: &BaseFolder, path: &str) -> Option<(ResourceType, Option<String>)> {
+    let mut parts = path.strip_prefix(&base.prefix())?.splitn(4, '/');
+    let mut next = || decode(parts.next()?);
+    let (group, version, resource) = (next()?, next()?, next()?);
+    let (group, rest) = (if group == CORE { String::new() } else { group }, parts.next()?);
+    let namespaced = rest.contains('/');
+    let kind = ResourceType { group, version, resource, kind: String::new(), namespaced };
+    let is_file = rest.strip_suffix(EXTENSION).is_some_and(|rest| !rest.is_empty());
+    let (namespace, name) = rest.split_once('/').map_or((None, rest), |(namespace, name)| (Some(namespace), name));
+    let is_ours = is_file && !name.contains('/') && name != EXTENSION;
+    match namespace {
+        Some(namespace) => is_ours.then(|| Some((kind, Some(decode(namespace)?))))?,
+        None => is_ours.then_some((kind, None)),
+    }
 }
 
 /// The name of the object whose file `path` is, if this layout produces such a path for an object of `kind`.
@@ -66,7 +92,9 @@ fn encode(component: &str) -> String {
     encoded
 }
 
-fn decode(component: &str) -> Option<String> {
+/// What a component of a path stands for; `None` if nothing does, or if it was shortened.
+#[must_use]
+pub fn decode(component: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(component.len());
     let mut rest = component.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

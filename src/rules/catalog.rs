@@ -1,7 +1,7 @@
 //! What the API server serves.
 
 use crate::resource::ResourceType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The keys that lead to the number of replicas in an object.
@@ -16,6 +16,18 @@ pub struct Catalog {
     subresources: BTreeMap<ResourceType, Vec<String>>,
     /// Where objects have their replicas, of the types that have them elsewhere than the built-in ones.
     replicas: BTreeMap<ResourceType, ReplicasPath>,
+    absences: Absences,
+}
+
+/// What is known of the resources that a [`Catalog`] does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absences {
+    /// Whether they were missing for so long, and from so complete answers, that they are gone.
+    pub are_proven: bool,
+    /// Those that are served, but cannot be both listed and watched; by (resource, group).
+    pub unwatchable: BTreeSet<(String, String)>,
+    /// The groups of which the API server cannot tell at the moment what they serve.
+    pub unclear_groups: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -44,6 +56,32 @@ impl Catalog {
     pub fn with_replicas(mut self, replicas: BTreeMap<ResourceType, ReplicasPath>) -> Self {
         self.replicas = replicas;
         self
+    }
+
+    /// The catalog, which then knows what it means that it lacks something.
+    #[must_use]
+    pub fn with_absences(mut self, absences: Absences) -> Self {
+        self.absences = absences;
+        self
+    }
+
+    /// Whether the cluster is known to serve `resource` of `group` no more, in no version: complete answers lacked it
+    /// for long enough. One that merely has not been seen yet is not gone.
+    #[must_use]
+    pub fn is_gone(&self, group: &str, resource: &str) -> bool {
+        self.absences.are_proven && self.versions(resource, group).is_empty() && !self.is_unwatchable(group, resource)
+    }
+
+    /// Whether `resource` of `group` is served, but cannot be mirrored since it cannot be both listed and watched.
+    #[must_use]
+    pub fn is_unwatchable(&self, group: &str, resource: &str) -> bool {
+        self.absences.unwatchable.contains(&(resource.to_owned(), group.to_owned()))
+    }
+
+    /// Whether the API server cannot tell at the moment what `group` serves: the server behind it does not answer.
+    #[must_use]
+    pub fn is_unclear(&self, group: &str) -> bool {
+        self.absences.unclear_groups.contains(group)
     }
 
     /// Where objects of `kind` have the replicas that their subresource `scale` sets; `None` for a type without it.
@@ -166,6 +204,27 @@ pub(crate) mod tests {
         assert_eq!(groups("events"), ["", "events.k8s.io"]);
         assert_eq!(groups("configmaps"), ["", "example.com"]);
         assert_eq!(groups("configmap"), [""; 0]);
+    }
+
+    #[test]
+    fn only_what_was_proven_absent_is_gone() {
+        let absences = |are_proven| Absences {
+            are_proven,
+            unwatchable: BTreeSet::from([("nodes".to_owned(), "metrics.k8s.io".to_owned())]),
+            unclear_groups: BTreeSet::from(["down.example.com".to_owned()]),
+        };
+        let catalog = mk_catalog().with_absences(absences(true));
+        let table = [
+            ("example.com", "gadgets", true),
+            ("example.com", "widgets", false),
+            ("metrics.k8s.io", "nodes", false),
+            ("metrics.k8s.io", "pods", true),
+        ];
+        for (group, resource, is_gone) in table {
+            assert_eq!(catalog.is_gone(group, resource), is_gone, "{resource}.{group}");
+            assert!(!mk_catalog().with_absences(absences(false)).is_gone(group, resource), "{resource}.{group}");
+        }
+        assert!(catalog.is_unclear("down.example.com") && !catalog.is_unclear("example.com"));
     }
 
     #[test]

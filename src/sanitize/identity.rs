@@ -24,12 +24,19 @@ struct Metadata {
 /// A file that says something else was not written for that object, whatever its path.
 #[must_use]
 pub fn identifies(content: &[u8], kind: &ResourceType, name: &ObjectName) -> bool {
-    let Ok(text) = std::str::from_utf8(content) else { return false };
-    let Some(head) = reader::read::<Head>(text, text.len()) else { return false };
-    head.api_version == kind.api_version()
-        && head.kind == kind.kind
-        && head.metadata.name == *name.name
-        && head.metadata.namespace.as_deref() == name.namespace.as_deref()
+    kind_of(content, &kind.api_version(), name).is_some_and(|told| told == kind.kind)
+}
+
+/// The kind of the object that `content` describes, if it is one YAML document about an object `name` of that
+/// `api_version`.
+#[must_use]
+pub fn kind_of(content: &[u8], api_version: &str, name: &ObjectName) -> Option<String> {
+    let text = std::str::from_utf8(content).ok()?;
+    let Head { api_version: told, kind, metadata } = reader::read::<Head>(text, text.len())?;
+    let is_it = told == api_version
+        && metadata.name == *name.name
+        && metadata.namespace.as_deref() == name.namespace.as_deref();
+    is_it.then_some(kind)
 }
 
 #[cfg(test)]

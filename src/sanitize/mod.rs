@@ -52,7 +52,7 @@ pub use cut::manifest_without;
 pub use equal::same_object;
 pub use error::SanitizeError;
 pub use hash::{fingerprint, hash_without};
-pub use identity::identifies;
+pub use identity::{identifies, kind_of};
 pub use json::Document;
 pub use kinds::FIELD_MANAGER;
 pub use manifest::Manifest;

@@ -3,7 +3,7 @@
 //! Names begin with `gitopsreverser_`; units are seconds. No label ever holds the name of an object, a user or a URL.
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter, MeterProvider as _};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use std::collections::BTreeMap;
@@ -79,6 +79,7 @@ pub struct Metrics {
     /// Instruments measure nothing once it is gone.
     _provider: SdkMeterProvider,
     admission: Histogram<f64>,
+    discovery_errors: Counter<u64>,
     attributed: Arc<AttributedChanges>,
 }
 
@@ -103,14 +104,25 @@ impl Metrics {
             .with_description("Time from the head of an admission request to its answer")
             .with_boundaries(ADMISSION_BUCKETS.to_vec())
             .build();
+        let discovery_errors = meter
+            .u64_counter("discovery_errors")
+            .with_description("Questions of what the API server serves that it did not answer")
+            .build();
+        // A counter that begins with its first error has no rate at that moment.
+        discovery_errors.add(0, &[]);
         let attributed = Arc::<AttributedChanges>::default();
         observe_attributed(&meter, &attributed);
-        Ok(Self { registry, meter, _provider: provider, admission, attributed })
+        Ok(Self { registry, meter, _provider: provider, admission, discovery_errors, attributed })
     }
 
     /// One admission request was answered: `gitopsreverser_webhook_request_duration_seconds{outcome}`.
     pub fn admission(&self, took: Duration, outcome: AdmissionOutcome) {
         self.admission.record(took.as_secs_f64(), &[KeyValue::new("outcome", outcome.as_str())]);
+    }
+
+    /// The API server did not say what it serves: `gitopsreverser_discovery_errors_total`.
+    pub fn discovery_failed(&self) {
+        self.discovery_errors.add(1, &[]);
     }
 
     /// Where changes are counted: `gitopsreverser_enrich_hits_total{target, tier}` and
@@ -191,6 +203,10 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.admission(Duration::from_micros(300), AdmissionOutcome::Allowed);
         metrics.admission(Duration::from_secs(3), AdmissionOutcome::Malformed);
+        assert!(
+            String::from_utf8(metrics.text().unwrap()).unwrap().contains("gitopsreverser_discovery_errors_total 0")
+        );
+        metrics.discovery_failed();
         metrics.observe_records(|| 7, || [("records", 2), ("records_per_uid", 0), ("bytes", 0)]);
         for tier in ["exact", "exact", "none"] {
             metrics.attributed().count("ns/live", tier);
@@ -202,6 +218,7 @@ mod tests {
             r#"gitopsreverser_webhook_request_duration_seconds_count{outcome="malformed"} 1"#,
             r#"gitopsreverser_enrich_hits_total{target="ns/live",tier="exact"} 2"#,
             r#"gitopsreverser_enrich_misses_total{target="ns/live"} 1"#,
+            "gitopsreverser_discovery_errors_total 1",
             "gitopsreverser_kv_entries 7",
             r#"gitopsreverser_kv_evictions_total{reason="records"} 2"#,
         ] {

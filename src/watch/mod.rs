@@ -9,7 +9,6 @@ mod list;
 pub mod object;
 mod permission;
 pub mod plane;
-mod replicas;
 pub mod report;
 mod retry;
 mod scopes;

@@ -8,6 +8,8 @@ mod attribution_storm;
 mod bad_input;
 mod canary;
 mod credentials;
+mod discovery;
+mod examples;
 mod git_argv;
 mod git_attributes;
 mod git_clone;
@@ -29,6 +31,7 @@ mod registration;
 mod round_trip;
 mod snapshot;
 mod ssh_job;
+mod validation;
 
 #[path = "../support/mod.rs"]
 mod support;

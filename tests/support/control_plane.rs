@@ -55,6 +55,8 @@ struct Launch {
     api_port: u16,
     /// What the API server is told beyond what it always is.
     api_server_arguments: &'static [&'static str],
+    /// Whether it logs what [`super::account::NAMESPACE`]'s accounts ask for.
+    audited: bool,
 }
 
 /// The control plane that all tests of this binary share, started by the first test that asks for it.
@@ -63,7 +65,8 @@ struct Launch {
 /// it. A test that stops the API server starts a control plane of its own.
 pub(crate) async fn shared() -> Result<&'static ControlPlane> {
     static SHARED: OnceLock<Result<ControlPlane>> = OnceLock::new();
-    let started = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| ControlPlane::start_blocking(&[]))).await?;
+    let started =
+        tokio::task::spawn_blocking(|| SHARED.get_or_init(|| ControlPlane::start_blocking(&[], false))).await?;
     started.as_ref().map_err(|error| anyhow!("the shared control plane did not start: {error:#}"))
 }
 
@@ -76,16 +79,21 @@ impl ControlPlane {
 
     /// The same with more arguments for the API server.
     pub(crate) async fn start_with(api_server_arguments: &'static [&'static str]) -> Result<Self> {
-        tokio::task::spawn_blocking(|| Self::start_blocking(api_server_arguments)).await?
+        tokio::task::spawn_blocking(|| Self::start_blocking(api_server_arguments, false)).await?
     }
 
-    fn start_blocking(api_server_arguments: &'static [&'static str]) -> Result<Self> {
+    /// The same with a log of every request of the operator's account, for [`super::audit`].
+    pub(crate) async fn start_audited() -> Result<Self> {
+        tokio::task::spawn_blocking(|| Self::start_blocking(&[], true)).await?
+    }
+
+    fn start_blocking(api_server_arguments: &'static [&'static str], audited: bool) -> Result<Self> {
         let binaries = binaries()?;
         // A runtime for the start alone: what it leaves behind are processes, which need none.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut attempt = 1;
         loop {
-            match runtime.block_on(Self::launch(&binaries, api_server_arguments)) {
+            match runtime.block_on(Self::launch(&binaries, api_server_arguments, audited)) {
                 Err(error) if attempt < ATTEMPTS && format!("{error:#}").contains("address already in use") => {
                     attempt += 1;
                 }
@@ -94,7 +102,7 @@ impl ControlPlane {
         }
     }
 
-    async fn launch(binaries: &Path, api_server_arguments: &'static [&'static str]) -> Result<Self> {
+    async fn launch(binaries: &Path, api_server_arguments: &'static [&'static str], audited: bool) -> Result<Self> {
         let scratch = ScratchDir::new()?;
         let launch = Launch {
             binaries: binaries.to_owned(),
@@ -103,6 +111,7 @@ impl ControlPlane {
             etcd_port: free_port()?,
             api_port: free_port()?,
             api_server_arguments,
+            audited,
         };
         launch.write_files()?;
         let etcd = Process::start("etcd", &launch.etcd(), &scratch)?;
@@ -214,6 +223,7 @@ impl Launch {
         self.write("service-accounts.key", &accounts.serialize_pem())?;
         self.write("service-accounts.pub", &accounts.public_key_pem())?;
 
+        self.write("audit-policy.json", &super::audit::policy().to_string())?;
         let manager = "system:kube-controller-manager";
         self.write_kubeconfig("admin", &authority, &authority.client("admin", "system:masters")?)?;
         self.write_kubeconfig("controller-manager", &authority, &authority.client(manager, manager)?)
@@ -276,6 +286,10 @@ impl Launch {
             "--authorization-mode=RBAC".to_owned(),
             "--anonymous-auth=false".to_owned(),
         ]);
+        if self.audited {
+            command.arg(format!("--audit-policy-file={}", self.path("audit-policy.json")));
+            command.arg(format!("--audit-log-path={}", self.path(super::audit::LOG)));
+        }
         command.args(self.api_server_arguments);
         command
     }

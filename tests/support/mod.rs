@@ -4,6 +4,8 @@
 // Compiled into the integration binary and into examples; each uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod control_plane;
 pub(crate) mod denier;

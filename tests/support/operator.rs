@@ -69,8 +69,8 @@ impl Operator {
             .arg(format!("--webhook-url=https://127.0.0.1:{port}/process-validating-webhook"))
             .arg(format!("--metrics-listen=127.0.0.1:{metrics_port}"))
             .args(extra)
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env("KUBECONFIG", cluster.kubeconfig());
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .envs(environment.iter().map(|(name, value)| (name, value)));
         let log = work_dir.path().join("operator.log");
         let logged_before = std::fs::metadata(log).map(|log| log.len()).unwrap_or_default();
         let started = Instant::now();

@@ -26,6 +26,7 @@ impl BranchClone {
         std::fs::create_dir_all(next.git_dir()).map_err(failed)?;
         let advertised = next.advertised(credentials).await?;
         let tip = advertised.tip();
+        next.had_branch = Some(advertised.branch.is_some());
         next.marker.format = match tip {
             Some(oid) if oid.to_string().len() == 64 => ObjectFormat::Sha256,
             Some(_) => ObjectFormat::Sha1,

@@ -65,6 +65,8 @@ pub struct BranchClone {
     marker: Marker,
     /// `None` while it is made.
     work_tree: Option<WorkTree>,
+    /// Whether the remote had the branch when this was made; `None` if that was in an earlier process.
+    had_branch: Option<bool>,
 }
 
 /// How a clone is opened.
@@ -117,6 +119,7 @@ impl BranchClone {
             signing,
             marker: found.clone().unwrap_or_else(|| Marker::new(&key.url, &policy)),
             work_tree: None,
+            had_branch: None,
         };
         let is_full = opening == Opening::Whole;
         let is_new = match found {
@@ -141,6 +144,12 @@ impl BranchClone {
         Marker::touch(&clone.git_dir()).map_err(|source| Self::io("open", source))?;
         clone.start_work_tree().await?;
         Ok(Opened { clone, is_new })
+    }
+
+    /// Whether the remote had the branch when the clone was made; `None` if that was in an earlier process.
+    #[must_use]
+    pub const fn had_branch(&self) -> Option<bool> {
+        self.had_branch
     }
 
     async fn start_work_tree(&mut self) -> Result<(), GitError> {

@@ -12,6 +12,7 @@ impl Worker {
         let Some(files) = self.stage.index().attributes() else {
             // Nobody knows what the branch holds: a repair that is under way asks for everything again.
             self.stage.drop_batch();
+            self.deselected.is_due = true;
             return false;
         };
         if files.is_empty() {
@@ -24,6 +25,7 @@ impl Worker {
             Ok(filtered) => filtered,
             Err(error) => {
                 self.stage.drop_batch();
+                self.deselected.is_due = true;
                 self.damaged(&error, "The attributes of files cannot be read, so nothing is written");
                 return false;
             }
@@ -62,6 +64,7 @@ impl Worker {
         if self.guard.observe(files) {
             tracing::info!(branch = %self.spec.key, "The branch has other attributes now");
             self.stage.pardon();
+            self.deselected.is_due = true;
             self.request_everything();
         }
     }

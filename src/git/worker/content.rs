@@ -4,8 +4,8 @@ use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::classify::{self, Class};
 use crate::git::mailbox::Message;
-use crate::git::stage::Sweep;
-use crate::resource::{NamespacedName, Oid, RepoPath, ResourceId};
+use crate::git::stage::{Candidate, Sweep};
+use crate::resource::{NamespacedName, Oid, ResourceId};
 use crate::sanitize;
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ impl Worker {
         for message in messages {
             self.settle_lists(matches!(message, Message::SeedEnd(..))).await;
             // A list is finished before the changes that came after it are looked at.
-            if let Some(sweep) = self.stage.take(message, now()) {
-                let orphans = self.orphans(&sweep).await;
+            if let Some(mut sweep) = self.stage.take(message, now()) {
+                let orphans = self.orphans(&mut sweep).await;
                 self.stage.finish(sweep, orphans, now());
                 self.tell_lost();
             }
@@ -27,16 +27,16 @@ impl Worker {
     }
 
     /// Which candidates of a sweep really are the object that their path says. One whose content cannot be read stays.
-    async fn orphans(&mut self, sweep: &Sweep) -> Vec<RepoPath> {
-        let existing = self.read_existing(sweep.candidates.iter().map(|(_, oid, _)| *oid).collect()).await;
+    async fn orphans(&mut self, sweep: &mut Sweep) -> Vec<Candidate> {
+        let candidates = std::mem::take(&mut sweep.candidates);
+        let existing = self.read_existing(candidates.iter().map(|candidate| candidate.oid).collect()).await;
         let Some(existing) = existing else {
             self.unread.insert(sweep.scope().target.clone());
             return Vec::new();
         };
-        let kind = &sweep.scope().kind;
-        let orphans = sweep.candidates.iter().zip(existing);
-        let orphans = orphans.filter(|((_, _, name), content)| sanitize::identifies(content, kind, name));
-        orphans.map(|((path, _, _), _)| path.clone()).collect()
+        let orphans = candidates.into_iter().zip(existing);
+        let orphans = orphans.filter(|(orphan, content)| sanitize::identifies(content, &orphan.kind, &orphan.name));
+        orphans.map(|(orphan, _)| orphan).collect()
     }
 
     /// Of the files that a list would overwrite, those that describe the same object in other words stay as they are, and
@@ -73,7 +73,7 @@ impl Worker {
     }
 
     /// The content of blobs; of those that the remote does not give out nothing. `None` while it cannot be asked.
-    async fn read_existing(&self, ids: Vec<Oid>) -> Option<Vec<Vec<u8>>> {
+    pub(super) async fn read_existing(&self, ids: Vec<Oid>) -> Option<Vec<Vec<u8>>> {
         if ids.is_empty() {
             return Some(Vec::new());
         }
@@ -90,6 +90,7 @@ impl Worker {
 
     /// Asks again for the targets of which files could not be read, now that they can.
     pub(super) fn ask_for_unread(&mut self) {
+        self.deselected.is_due |= !self.unread.is_empty();
         self.channels.request_targets(std::mem::take(&mut self.unread));
     }
 }

@@ -50,6 +50,7 @@ impl Worker {
 
     /// Asks again for the targets of which an edit has had its time.
     pub(super) fn ask_for_overdue(&mut self) {
+        self.deselected.is_due = true;
         let mut overdue = Vec::new();
         for path in self.stage.foreign().take_due(Instant::now()) {
             let target = target_of(&self.spec.targets, &path);

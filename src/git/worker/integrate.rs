@@ -4,7 +4,6 @@ use super::Worker;
 use crate::git::classify::{self, Class};
 use crate::git::cli::GitError;
 use crate::git::clone::RemoteTip;
-use crate::git::status::Severity;
 use crate::resource::{Oid, RepoPath};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -15,6 +14,8 @@ impl Worker {
         let seen = Instant::now();
         self.must_fetch = false;
         self.schedule.looked(seen);
+        self.push.looked();
+        self.push.branch_exists = Some(remote.exists);
         let stale = self.stale.take();
         if remote.tip == self.base {
             return match stale {
@@ -56,6 +57,7 @@ impl Worker {
         tracing::info!(branch = %self.spec.key, onto, commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (tip, remote.tip);
         self.schedule.replayed(commits, Instant::now());
+        self.deselected.replayed(commits);
         // Before anything else, so that the remote has not moved again. A journal that was refused may be replaced first.
         if self.refused_at.is_none() {
             self.use_remote_if_due(Some(seen));
@@ -108,6 +110,8 @@ impl Worker {
         self.clone.restart(onto).await?;
         (self.tip, self.base) = (onto, onto);
         self.stage.forget();
+        self.deselected.lost();
+        self.push.lost();
         self.schedule.recount(0, Instant::now());
         self.schedule.look(Instant::now());
         self.reload().await;
@@ -140,12 +144,5 @@ impl Worker {
         };
         tracing::warn!(branch = %self.spec.key, exists = remote.exists, "History was rewritten on the remote");
         self.warn("HistoryRewritten", message);
-    }
-
-    /// Tells a warning about every target of the branch.
-    pub(super) fn warn(&self, reason: &'static str, message: &str) {
-        for target in self.spec.targets.keys() {
-            self.channels.tell(target, Severity::Warning, reason, message);
-        }
     }
 }

@@ -2,10 +2,6 @@
 
 use super::{Worker, now};
 use crate::git::cli::GitError;
-use crate::git::spec::TargetSpec;
-use crate::git::status::{TargetState, TargetStatus};
-use crate::resource::{BaseFolder, NamespacedName};
-use std::sync::Arc;
 use std::time::Instant;
 
 impl Worker {
@@ -28,6 +24,7 @@ impl Worker {
         if self.repair.is_some() {
             // All of it is asked for again after the repair.
             self.stage.forget();
+            self.deselected.lost();
             return;
         }
         if !self.may_write().await {
@@ -52,8 +49,11 @@ impl Worker {
             let subject = commit.message.lines().next().unwrap_or_default();
             tracing::info!(%target, path, files = commit.files.len(), commit = %id.short(), subject, "Committed");
         }
+        self.push.made(commits.iter().filter_map(|commit| commit.target.clone()));
         self.tip = ids.last().copied().or(self.tip);
         self.schedule.committed(ids.len(), Instant::now());
+        self.note_swept();
+        self.tell_pruned();
         self.report_journal();
     }
 
@@ -110,6 +110,7 @@ impl Worker {
     pub(super) async fn repair(&mut self) {
         self.repair = None;
         self.stage.forget();
+        self.deselected.lost();
         if let Err(error) = self.clone.check_room("fast-import") {
             return self.damaged(&error, "Nothing is committed");
         }
@@ -128,38 +129,5 @@ impl Worker {
     /// Nobody knows what of it was lost.
     pub(super) fn request_everything(&self) {
         self.channels.request_targets(self.spec.targets.keys().cloned());
-    }
-
-    /// Tells which targets can be written; none before the remote was looked at, nor while something is damaged.
-    pub(super) fn report_targets(&self) {
-        if self.first_look.is_some() || self.repair.is_some() {
-            return;
-        }
-        let state = |name: &NamespacedName, folder: &BaseFolder| match self.stage.index().obstacle_to_folder(folder) {
-            Some(obstacle) => TargetState::Refused(format!(
-                "{obstacle:?} on the branch is no folder, so nothing can be written below it; remove it or choose another spec.baseFolder"
-            )),
-            None => match self.guard.refusal(name) {
-                Some(filtered) => TargetState::Refused(filtered.sentence()),
-                None => TargetState::Ready,
-            },
-        };
-        let status = |name: &NamespacedName, target: &TargetSpec| TargetStatus {
-            folder: target.folder.clone(),
-            state: state(name, &target.folder),
-            swept: Arc::clone(&target.gone),
-            held_back: 0,
-        };
-        let targets = self.spec.targets.iter();
-        let targets = targets.map(|(name, target)| (name.clone(), status(name, target))).collect();
-        self.channels.report(|status| status.targets = targets);
-    }
-
-    pub(super) fn report_journal(&self) {
-        let (pushed, unpushed) = (self.base, self.schedule.queued());
-        self.channels.report(|status| {
-            status.pushed = pushed;
-            status.counts.unpushed = unpushed;
-        });
     }
 }

@@ -4,12 +4,17 @@
 
 mod attributes;
 mod content;
+mod deselected;
 mod foreign;
 mod integrate;
 mod journal;
 mod outcome;
+mod report;
+mod spec;
 mod upkeep;
 
+use self::deselected::Deselections;
+use self::report::PushRecord;
 use self::upkeep::Upkeep;
 use super::attributes::AttributeGuard;
 use super::author::Authors;
@@ -25,7 +30,7 @@ use super::remote::{self, Push, Remote};
 use super::schedule::{self, PushSchedule};
 use super::spec::BranchSpec;
 use super::stage::{Now, Stage};
-use super::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, Severity};
+use super::status::{BranchEvent, BranchStatus, Counts, RemoteFailure, RemoteState, Severity};
 use crate::change::Resync;
 use crate::resource::{BranchKey, NamespacedName, Oid};
 use crate::telemetry::metrics::AttributedChanges;
@@ -38,6 +43,8 @@ use tokio::sync::{Notify, mpsc, watch};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long the first look at the remote may keep changes waiting: a remote that is down must not hold them up.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How long a worker that is halted waits for the push under way; then it is killed, as in a crash.
+const HALT: Duration = Duration::from_secs(10);
 /// How long a proof that we may write holds.
 const PROOF: Duration = Duration::from_secs(60 * 60);
 /// A clone that is damaged again so soon is not made anew at once.
@@ -119,7 +126,22 @@ impl Channels {
         }
     }
 
+    /// Updates what moves all the time, for whoever looks by himself.
+    fn count(&self, update: impl FnOnce(&mut Counts)) {
+        self.status.send_if_modified(|status| {
+            update(&mut status.counts);
+            false
+        });
+    }
+
     fn report_failure(&self, failure: RemoteFailure) {
+        let is_known =
+            |remote: &RemoteState| matches!(remote, RemoteState::Failed(known) if known.reason == failure.reason);
+        if failure.reason == Class::Auth.reason() && !is_known(&self.status.borrow().remote) {
+            for target in self.spec.borrow().targets.keys() {
+                self.tell(target, Severity::Warning, failure.reason, &failure.message);
+            }
+        }
         self.report(|status| status.remote = RemoteState::Failed(failure));
     }
 
@@ -247,6 +269,8 @@ struct Worker {
     refused_at: Option<u64>,
     /// Targets of which files could not be read when a list came: it decided less than it should have.
     unread: BTreeSet<NamespacedName>,
+    deselected: Deselections,
+    push: PushRecord,
 }
 
 impl Worker {
@@ -274,6 +298,8 @@ impl Worker {
             prove_at: Instant::now(),
             refused_at: None,
             unread: BTreeSet::new(),
+            deselected: Deselections::default(),
+            push: PushRecord::default(),
             spec,
             channels,
             clone,
@@ -289,6 +315,8 @@ impl Worker {
         if is_new {
             (self.first_look, self.must_fetch) = (None, false);
             self.schedule.looked(Instant::now());
+            self.push.looked();
+            self.push.branch_exists = self.clone.had_branch();
         } else {
             self.remote.start(remote::fetch(self.clone.clone(), self.base, self.spec.credentials.clone()));
         }
@@ -300,6 +328,9 @@ impl Worker {
     fn is_finished(&self) -> bool {
         let Some(deadline) = self.leaving else { return false };
         let now = Instant::now();
+        if self.is_halted() {
+            return self.remote.is_idle() || now >= deadline;
+        }
         let idle = self.remote.is_idle() && self.stage.due().is_none();
         let hopeless = self.remote.is_idle() && self.remote_due(now).is_some_and(|due| due > deadline);
         now >= deadline || hopeless || (idle && self.schedule.queued() == 0)
@@ -308,18 +339,23 @@ impl Worker {
     async fn step(&mut self) {
         let remote_due = self.remote_due(Instant::now()).filter(|_| self.remote.is_idle());
         let deadlines = [self.first_look, self.repair, self.leaving];
-        let works = [self.stage.due(), remote_due, self.upkeep_due(), self.stage.foreign().due()];
+        let sweeps = self.stage.sweeps_due();
+        let works = [self.stage.due(), remote_due, self.upkeep_due(), self.stage.foreign().due(), sweeps];
         tokio::select! {
             biased;
             result = self.remote.finished() => self.finish_remote(result).await,
             result = self.upkeep.finished() => self.finish_upkeep(result).await,
-            Ok(()) = self.channels.spec.changed() => {
-                let before = self.spec.targets.clone();
-                self.respec().await;
-                self.note_past(&before).await;
-            }
+            Ok(()) = self.channels.ending.changed() => self.end(),
+            Ok(()) = self.channels.spec.changed() => self.respec().await,
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
-                Some(messages) => self.take(messages).await,
+                Some(messages) => {
+                    // What they are judged by was there before them.
+                    if self.channels.spec.has_changed().is_ok_and(|changed| changed) {
+                        self.respec().await;
+                    }
+                    self.take(messages).await;
+                }
+                None if self.channels.ending.borrow().is_some() => self.end(),
                 None => self.leaving = Some(Instant::now() + DRAIN),
             },
             () = sleep_until(deadlines.into_iter().chain(works).flatten().min()) => {}
@@ -338,15 +374,24 @@ impl Worker {
         if is_due(self.stage.foreign().due()) {
             self.ask_for_overdue();
         }
+        if is_due(self.stage.sweeps_due()) {
+            self.ask_for_held_back();
+        }
+        self.sweep_deselected().await;
         self.tidy_if_due();
         if is_due(self.stage.due()) || (self.leaving.is_some() && self.stage.due().is_some()) {
             self.seal_due().await;
             self.use_remote_if_due(None);
         }
+        let queued = self.stage.waiting();
+        self.channels.count(|counts| counts.queued = queued);
     }
 
     /// When the remote is to be used next. Who leaves does not wait for company.
     fn remote_due(&self, now: Instant) -> Option<Instant> {
+        if self.is_halted() {
+            return None;
+        }
         if self.leaving.is_some() && !self.schedule.is_retrying() {
             return (self.schedule.queued() > 0).then_some(now);
         }
@@ -371,6 +416,7 @@ impl Worker {
         match self.tip {
             Some(tip) if is_push_due && !self.must_fetch && self.schedule.queued() > 0 => {
                 self.schedule.started(now);
+                self.push.started();
                 let is_base_fresh = seen.is_some_and(|seen| seen.elapsed() < FRESH);
                 let push = Push { tip, commits: self.schedule.queued(), base: self.base, is_base_fresh };
                 self.remote.start(remote::push(clone, push, credentials));
@@ -378,18 +424,6 @@ impl Worker {
             _ if is_proof_due => self.remote.start(remote::probe(clone, credentials)),
             _ => self.remote.start(remote::fetch(clone, self.base, credentials)),
         }
-    }
-
-    /// Takes over a changed spec: targets, credentials, committer, push policy.
-    async fn respec(&mut self) {
-        self.seal().await;
-        self.spec = self.channels.spec.borrow_and_update().clone();
-        self.clone.sign_with(self.spec.signing.clone());
-        self.schedule.set_policy(self.spec.push, Instant::now());
-        self.schedule.set_poll(self.spec.poll_interval);
-        self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone());
-        self.pardon();
-        self.reload().await;
     }
 
     /// Something on the local disk does not work: no target is ready until a repair has worked.

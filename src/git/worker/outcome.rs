@@ -11,6 +11,9 @@ use std::time::Instant;
 impl Worker {
     pub(super) async fn finish_remote(&mut self, result: RemoteResult) {
         let is_first_look = self.first_look.take().is_some();
+        if !matches!(result, RemoteResult::Pushed { .. }) {
+            self.push.ended();
+        }
         match result {
             RemoteResult::Pushed { tip, commits } => self.pushed(tip, commits).await,
             RemoteResult::Stale(said) => {
@@ -75,6 +78,7 @@ impl Worker {
         (self.is_writable, self.prove_at) = (false, Instant::now());
         tracing::warn!(branch = %self.spec.key, reason = failure.reason, detail = failure.message, "Remote cannot be used");
         self.schedule.failed(is_transient, fastrand::f64(), Instant::now());
+        self.push.failed();
         self.channels.report_failure(failure);
     }
 
@@ -84,7 +88,10 @@ impl Worker {
         self.proven();
         self.schedule.looked(Instant::now());
         self.schedule.succeeded(self.schedule.queued().saturating_sub(commits), Instant::now());
+        self.deselected.pushed(commits);
+        self.report_targets();
         tracing::info!(branch = %self.spec.key, commit = %tip.short(), commits, "Pushed");
+        self.tell_pushed(tip, commits);
         self.available();
         // Forgotten by a crash before this, the next replay leaves out what the remote has.
         if let Err(error) = self.clone.set_refs(self.tip.unwrap_or(tip), self.base).await {

@@ -1,0 +1,69 @@
+//! Following what is wanted of the worker, up to its end.
+
+use super::{DRAIN, Ending, HALT, Worker};
+use crate::git::spec::BranchSpec;
+use crate::resource::{BaseFolder, NamespacedName};
+use std::time::Instant;
+
+impl Worker {
+    /// Takes over a changed spec. What waits to be committed waits on, unless it would be committed otherwise.
+    pub(super) async fn respec(&mut self) {
+        let now = Instant::now();
+        let next = self.channels.spec.borrow_and_update().clone();
+        let has_same_folders = folders(&self.spec).eq(folders(&next));
+        self.stage.drop_targets(|name, target| next.targets.get(name).is_some_and(|next| next.folder == target.folder));
+        if !has_same_folders || !commits_alike(&self.spec, &next) {
+            self.seal().await;
+        }
+        let before = std::mem::replace(&mut self.spec, next);
+        self.deselected.retain(|name| self.spec.targets.contains_key(name));
+        self.clone.sign_with(self.spec.signing.clone());
+        let is_worth_a_try = |spec: &BranchSpec| (spec.revision, spec.push, spec.credentials.clone());
+        if is_worth_a_try(&before) != is_worth_a_try(&self.spec) {
+            self.schedule.set_policy(self.spec.push, now);
+        }
+        self.schedule.set_poll(self.spec.poll_interval);
+        let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
+        self.pardon();
+        self.deselected.is_due = true;
+        if !has_same_folders || self.stage.index().attributes().is_none() {
+            self.reload().await;
+        } else {
+            self.report_targets();
+        }
+        if !has_same_folders {
+            self.note_past(&before.targets).await;
+        }
+        self.channels.request_targets(freer);
+    }
+
+    /// Asks again for the targets of which files that are to go are held back.
+    pub(super) fn ask_for_held_back(&mut self) {
+        let targets = self.stage.take_sweeps_due(Instant::now());
+        self.deselected.is_due = true;
+        self.channels.request_targets(targets);
+    }
+
+    /// The branch is not wanted any more: nothing that is not committed yet is.
+    pub(super) fn end(&mut self) {
+        let now = Instant::now();
+        self.stage.drop_targets(|_, _| false);
+        let patience = if self.is_halted() { HALT } else { DRAIN };
+        self.leaving = Some(self.leaving.map_or(now + patience, |leaving| leaving.min(now + patience)));
+    }
+
+    /// Whether nothing more may be pushed.
+    pub(super) fn is_halted(&self) -> bool {
+        *self.channels.ending.borrow() == Some(Ending::Halt)
+    }
+}
+
+fn folders(spec: &BranchSpec) -> impl Iterator<Item = (&NamespacedName, &BaseFolder)> {
+    spec.targets.iter().map(|(name, target)| (name, &target.folder))
+}
+
+/// Whether what waits becomes the same commits under both.
+fn commits_alike(one: &BranchSpec, other: &BranchSpec) -> bool {
+    let policies = |spec: &BranchSpec| spec.targets.values().map(|target| target.commit.clone()).collect::<Vec<_>>();
+    one.committer == other.committer && one.signing == other.signing && policies(one) == policies(other)
+}
