@@ -46,8 +46,6 @@ const LEAVE: Duration = Duration::from_secs(30);
 const NOTICES: usize = 100;
 /// How often the author mapping is looked at. A mounted ConfigMap takes a minute to follow anyway.
 const MAPPING_LOOK: Duration = Duration::from_secs(5);
-/// Up to so many namespaces a type is watched in each of them.
-const NAMESPACED_WATCH_LIMIT: usize = 10;
 /// How long the API server may take to answer at start.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
@@ -204,7 +202,7 @@ impl Operator {
             evidence,
             filters_noise: !arguments.no_noise_filter,
             reporter: Reporter::new(watches_out),
-            namespaced_watch_limit: NAMESPACED_WATCH_LIMIT,
+            namespaced_watch_limit: arguments.namespaced_watch_limit as usize,
         };
         let ownership = match arguments.webhook_rules {
             WebhookRules::Exact => Ownership::Operator,

@@ -5,9 +5,9 @@ use super::list::{Connection, Position};
 use super::object::RawObject;
 use super::retry::Retry;
 use futures::{Stream, StreamExt as _};
-use kube::{Api, Resource as _};
 use kube::api::WatchParams;
 use kube::core::WatchEvent;
+use kube::{Api, Resource as _};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -38,15 +38,8 @@ pub(super) enum FollowStep {
 pub(super) fn follow(api: Api<RawObject>, position: Position) -> impl Stream<Item = FollowStep> + Send + 'static {
     let Position { resource_version, connection, retry } = position;
     let connection = connection.map(|events| (events, Instant::now()));
-    let follower = Follower {
-        api,
-        resource_version,
-        connection,
-        retry,
-        wait: Duration::ZERO,
-        failed: false,
-        expired: false,
-    };
+    let follower =
+        Follower { api, resource_version, connection, retry, wait: Duration::ZERO, failed: false, expired: false };
     futures::stream::unfold(follower, |follower| async { follower.step().await })
 }
 

@@ -60,9 +60,8 @@ fn play(what: &str, stored: &str, steps: &[Step<'_>]) {
     let start = Instant::now();
     let mut selections = Selections::default();
     for (at, rules, kept, gone) in steps {
-        let rules = rules.iter().map(|(uid, generation, selection, effect)| {
-            mk_rule(uid, *generation, selection, *effect)
-        });
+        let rules =
+            rules.iter().map(|(uid, generation, selection, effect)| mk_rule(uid, *generation, selection, *effect));
         let is_gone = |_: &str, resource: &str| resource == "lost";
         let look = Look { targets: vec![mk_target(stored)], rules: rules.collect() };
         selections.observe(look, &is_gone, start + Duration::from_secs(*at));
@@ -246,10 +245,7 @@ fn each_transition_keeps_or_removes_as_it_says() {
         (
             "a restart, and a type is gone whose rule still names it",
             "a@x b@x lost@x",
-            &[
-                (0, &[("r", 1, "a@x", PARTIAL)], "b@x lost@x", ""),
-                (60, &[("r", 1, "a@x", PARTIAL)], "b@x", "lost@x"),
-            ],
+            &[(0, &[("r", 1, "a@x", PARTIAL)], "b@x lost@x", ""), (60, &[("r", 1, "a@x", PARTIAL)], "b@x", "lost@x")],
         ),
         ("a restart, and all is as before", "a@x", &[(0, &[("r", 1, "a@x", FULL)], "", "")]),
         (

@@ -109,7 +109,8 @@ impl Intake {
             })
         };
         let otherwise = beyond(&old, &new).union(&beyond(&new, &old));
-        let place = |rules: &RuleSet| rules.target(name).map(|target| (target.branch.clone(), target.base_folder.clone()));
+        let place =
+            |rules: &RuleSet| rules.target(name).map(|target| (target.branch.clone(), target.base_folder.clone()));
         let same_content = place(before) == place(&self.rules)
             && before.ignored(name, &self.kind).eq(self.rules.ignored(name, &self.kind))
             && !self.rules.withholds_otherwise(before, &self.kind);

@@ -140,12 +140,7 @@ impl Intake {
         of_target.fold(NamespaceSet::NONE, |all, seed| all.union(&seed.scope.namespaces))
     }
 
-    pub(super) fn is_seeding(
-        &self,
-        target: &NamespacedName,
-        namespace: Option<&str>,
-        but: Option<&Source>,
-    ) -> bool {
+    pub(super) fn is_seeding(&self, target: &NamespacedName, namespace: Option<&str>, but: Option<&Source>) -> bool {
         let others = self.lists.iter().filter(|(source, _)| but != Some(source));
         let mut seeds = others.flat_map(|(_, listing)| listing.seeds.iter());
         seeds.any(|seed| seed.covers(target, namespace))
@@ -310,9 +305,8 @@ impl Intake {
 
     fn end_scope(&mut self, listing: &Listing, resource_version: &str, now: Instant) -> Vec<Delivery> {
         let version = number(resource_version);
-        let is_unnamed = |name: &&ObjectName| {
-            listing.range.contains(name.namespace.as_deref()) && !listing.seen.contains(*name)
-        };
+        let is_unnamed =
+            |name: &&ObjectName| listing.range.contains(name.namespace.as_deref()) && !listing.seen.contains(*name);
         let unnamed: Vec<ObjectName> = self.objects.keys().filter(is_unnamed).cloned().collect();
         let mut deliveries = Vec::new();
         for name in unnamed {

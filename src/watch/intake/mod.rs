@@ -315,7 +315,8 @@ impl Intake {
             let cut = news.content.as_ref().and_then(|_| self.cut(document, &wanted.target, name));
             let is_same_cut = cut.as_ref().is_some_and(|cut| {
                 let had = before.and_then(|before| before.cut.as_ref()).into_iter().flatten();
-                had.into_iter().any(|(of, oid)| of == target && *oid == cut.oid()) && !before.is_some_and(|seen| seen.ignored)
+                had.into_iter().any(|(of, oid)| of == target && *oid == cut.oid())
+                    && !before.is_some_and(|seen| seen.ignored)
             });
             cuts.extend(cut.as_ref().map(|cut| (target.clone(), cut.oid())));
             let is_news = (news.is_new && !is_same_cut) || is_gained || is_awaited;
@@ -456,5 +457,4 @@ fn is_terminating(object: &RawObject) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -99,4 +99,3 @@ fn labels(document: &Document<'_>) -> Labels {
 pub(super) fn number(resource_version: &str) -> Option<u64> {
     resource_version.parse().ok()
 }
-
