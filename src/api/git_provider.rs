@@ -54,8 +54,15 @@ pub struct GitProviderSpec {
     /// operator's own credentials where its flag `--ambient-credentials-namespaces` allows that, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// The branches that targets may write: exact names, or globs in which `*` stands for any characters.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 200)))]
+    /// The branches that targets may write: exact names, or globs in which `*` stands for any characters,
+    /// slashes included.
+    #[schemars(length(min = 1, max = 64), extend("items" = {
+        "type": "string",
+        "maxLength": 200,
+        "x-kubernetes-validations": [
+            {"rule": "self != '' && !self.matches('[\\\\x00-\\\\x20\\\\x7f~^:?[\\\\\\\\]|^refs/heads/')", "message": "must be the name of a branch such as main, or a glob such as release/*, without refs/heads/; only * is special"}
+        ]
+    }))]
     pub allowed_branches: Vec<String>,
     /// When commits are pushed.
     #[serde(default)]

@@ -37,7 +37,7 @@ pub struct GitTargetSpec {
     #[serde(default = "branch")]
     #[schemars(length(max = 200))]
     #[schemars(extend("x-kubernetes-validations" = [
-        {"rule": "self != '' && !self.matches('[\\\\x00-\\\\x20\\\\x7f~^:?*[\\\\\\\\]|[.][.]|@[{]|//|^[-/]|[./]$|(^|/)[.]|[.]lock(/|$)|^(@|HEAD)$')", "message": "must be the name of a branch, such as main or clusters/eu, as git allows it"},
+        {"rule": "self != '' && !self.matches('[\\\\x00-\\\\x20\\\\x7f~^:?*[\\\\\\\\]|[.][.]|@[{]|//|^[-/]|^refs/heads/|[./]$|(^|/)[.]|[.]lock(/|$)|^(@|HEAD)$')", "message": "must be the name of a branch, such as main or clusters/eu, as git allows it and without refs/heads/"},
         {"rule": "self == oldSelf", "message": "cannot be changed: make another GitTarget"}
     ]))]
     pub branch: String,

@@ -1,15 +1,18 @@
 //! `gitops-reverser webhook-configuration`: prints the ValidatingWebhookConfiguration.
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::resource::HostPolicy;
-use crate::rules::{self, Compiled, FluxRepositories, compile};
+use crate::resource::{HostPolicy, NamespacedName};
+use crate::rules::flux::FLUX_GROUP;
+use crate::rules::{self, Catalog, Compiled, FluxRepositories, FluxRepository, Namespaces, PlanLimits, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
-use kube::{Api, Client, Resource};
+use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -72,19 +75,40 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         targets: &list::<GitTarget>(&client).await?,
         watch_rules: &list::<WatchRule>(&client).await?,
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
-        // Who may write where plays no part, and neither do labels: the more is covered, the less is missing.
-        flux: &FluxRepositories::CrdAbsent,
-        namespaces: &BTreeMap::new(),
+        flux: &flux_repositories(&client, &catalog).await?,
+        namespaces: &namespaces(&client).await?,
         unproven: &HashSet::new(),
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
         policy: &rules::Policy {
             hosts: HostPolicy { allow_insecure: true, ..HostPolicy::default() },
+            limits: PlanLimits { max_watches: usize::MAX, ..PlanLimits::default() },
             ..rules::Policy::default()
         },
         ready: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))
+}
+
+async fn namespaces(client: &Client) -> Result<Namespaces, kube::Error> {
+    let namespaces = list::<PartialObjectMeta<Namespace>>(client).await?;
+    let labels = |namespace: &Arc<PartialObjectMeta<Namespace>>| {
+        (Arc::from(namespace.name_any()), namespace.labels().clone().into_iter().collect())
+    };
+    Ok(namespaces.iter().map(labels).collect())
+}
+
+async fn flux_repositories(client: &Client, catalog: &Catalog) -> Result<FluxRepositories, kube::Error> {
+    let Some(kind) = catalog.versions("gitrepositories", FLUX_GROUP).first() else {
+        return Ok(FluxRepositories::CrdAbsent);
+    };
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.api_resource());
+    let read = |object: &DynamicObject| {
+        let name = NamespacedName::new(&object.namespace().unwrap_or_default(), &object.name_any());
+        let uid = object.uid().unwrap_or_default();
+        Arc::new(FluxRepository::read(name, &uid, object.data.get("spec").unwrap_or(&Value::Null)))
+    };
+    Ok(FluxRepositories::Listed(api.list(&ListParams::default()).await?.items.iter().map(read).collect()))
 }
 
 async fn list<K>(client: &Client) -> Result<Vec<Arc<K>>, kube::Error>

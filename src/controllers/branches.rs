@@ -50,6 +50,7 @@ pub fn specs(
             push: PushPolicy { interval: repository.push_interval, max_commits: repository.push_max_commits },
             poll_interval: repository.poll_interval,
             revision: 0,
+            requested: 0,
             targets: BTreeMap::new(),
         });
         let wanted = TargetSpec {

@@ -27,6 +27,8 @@ pub struct BranchSpec {
     /// Stands for everything that people can change to get a refused journal replaced: the provider, the targets and the
     /// rules that end in them. Another number is another state of these.
     pub revision: u64,
+    /// Another number asks for a look at the remote now, and for a proof that we may write.
+    pub requested: u64,
     /// Each target that writes to the branch.
     pub targets: BTreeMap<NamespacedName, TargetSpec>,
 }

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 const NOW: i64 = 1_800_000_000;
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     Now { instant: Instant::now(), seconds: NOW }
 }
 
-fn target() -> NamespacedName {
+pub(super) fn target() -> NamespacedName {
     NamespacedName::new("team", "live")
 }
 
-fn folder() -> BaseFolder {
+pub(super) fn folder() -> BaseFolder {
     BaseFolder::new("live").unwrap()
 }
 
-fn id(name: &str) -> ResourceId {
+pub(super) fn id(name: &str) -> ResourceId {
     let kind = ResourceType {
         group: String::new(),
         version: "v1".into(),
@@ -38,11 +38,11 @@ fn path(name: &str) -> RepoPath {
     layout::manifest_path(&folder(), &id(name)).unwrap()
 }
 
-fn manifest(text: &str) -> Manifest {
+pub(super) fn manifest(text: &str) -> Manifest {
     Manifest::new(text.as_bytes().to_vec())
 }
 
-fn mk_change(name: &str, content: Content) -> Change {
+pub(super) fn mk_change(name: &str, content: Content) -> Change {
     Change {
         target: target(),
         id: id(name),
@@ -59,7 +59,7 @@ fn mk_selection() -> Selection {
     Selection::new([mk_selected(NamespaceSet::ALL)])
 }
 
-fn mk_selected(namespaces: NamespaceSet) -> Selected {
+pub(super) fn mk_selected(namespaces: NamespaceSet) -> Selected {
     let (resource, version) = ("configmaps".to_owned(), "v1".to_owned());
     Selected { group: String::new(), resource, version, namespaces, selector: None, deletes: true }
 }
@@ -76,7 +76,7 @@ fn mk_target(commit: CommitPolicy) -> TargetSpec {
 }
 
 /// A stage whose branch holds the files `present`.
-fn mk_stage(present: &[(&str, &str)]) -> Stage {
+pub(super) fn mk_stage(present: &[(&str, &str)]) -> Stage {
     let installation =
         Installation { cluster_uid: "c".into(), namespace: "n".into(), name: "r".into(), instance_id: "i".into() };
     let committer = Identity { name: "Committer".into(), email: "c@example.invalid".into() };
@@ -96,7 +96,7 @@ fn subjects(stage: &mut Stage) -> Vec<String> {
     commits.iter().map(|commit| commit.message.lines().next().unwrap().to_owned()).collect()
 }
 
-fn take(stage: &mut Stage, change: Change) {
+pub(super) fn take(stage: &mut Stage, change: Change) {
     assert!(stage.take(Message::Change(Box::new(change)), now()).is_none());
 }
 
@@ -145,7 +145,7 @@ fn dropped_content_is_asked_for() {
     assert!(stage.take_dropped().is_empty());
 }
 
-fn mk_scope(folder: &str) -> Arc<SeedScope> {
+pub(super) fn mk_scope(folder: &str) -> Arc<SeedScope> {
     let folder = BaseFolder::new(folder).unwrap();
     Arc::new(SeedScope { target: target(), folder, kind: id("a").kind, namespaces: NamespaceSet::ALL })
 }

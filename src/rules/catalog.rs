@@ -14,6 +14,8 @@ pub struct Catalog {
     types: BTreeMap<(String, String), Vec<Arc<ResourceType>>>,
     /// Of the types that have any.
     subresources: BTreeMap<ResourceType, Vec<String>>,
+    /// Short for a plural, such as `cm`: the names that the API server's own clients know.
+    short_names: BTreeMap<String, ResourceType>,
     /// Where objects have their replicas, of the types that have them elsewhere than the built-in ones.
     replicas: BTreeMap<ResourceType, ReplicasPath>,
     absences: Absences,
@@ -48,6 +50,17 @@ impl Catalog {
     #[must_use]
     pub fn with_subresources(mut self, subresources: impl IntoIterator<Item = (ResourceType, Vec<String>)>) -> Self {
         self.subresources = subresources.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+        self
+    }
+
+    /// The catalog, which then knows the short names of some of its types. The first that has one keeps it.
+    #[must_use]
+    pub fn with_short_names(mut self, short_names: impl IntoIterator<Item = (ResourceType, Vec<String>)>) -> Self {
+        for (kind, names) in short_names {
+            for name in names {
+                self.short_names.entry(name).or_insert_with(|| kind.clone());
+            }
+        }
         self
     }
 
@@ -124,6 +137,10 @@ impl Catalog {
         let text = text.to_ascii_lowercase();
         let (plural, group) =
             text.split_once('.').map_or((text.as_str(), None), |(plural, group)| (plural, Some(group)));
+        if let Some(meant) = self.short_names.get(plural).filter(|meant| group.is_none_or(|group| group == meant.group))
+        {
+            return Some(if group.is_some() { meant.plural_group() } else { meant.resource.clone() });
+        }
         let candidates = self.resources().filter_map(<[_]>::first).filter_map(|served| {
             let distance = if served.kind.eq_ignore_ascii_case(plural) { 0 } else { edits(plural, &served.resource) };
             let group_distance = group.map_or(0, |group| edits(group, &served.group));

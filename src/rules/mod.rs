@@ -1,6 +1,7 @@
 //! Which targets want which objects: custom resources and discovery in, an immutable [`RuleSet`] and a verdict for
 //! each resource out. Pure: no clock, no I/O.
 
+mod access;
 pub mod catalog;
 pub mod commit_policy;
 pub mod compile;
@@ -8,14 +9,18 @@ pub mod flux;
 pub mod ignore_fields;
 mod labels;
 pub mod outcome;
+mod plan;
 pub mod policy;
 pub mod presets;
 mod provider;
 pub mod prune;
 mod routing;
+mod rule;
 pub mod selection;
 pub mod selector;
 pub mod set;
+#[cfg(test)]
+mod table_tests;
 mod target;
 pub mod template;
 pub mod wildcards;

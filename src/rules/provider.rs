@@ -1,9 +1,11 @@
 //! Judges a `GitProvider`.
 
-use super::compile::{INVALID_CONFIGURATION, Rejection};
+use super::compile::{INVALID_CONFIGURATION, Namespaces, Rejection, SUSPENDED, Verdict};
+use super::labels;
 use super::policy::Policy;
+use crate::api::access::NamespacedRules;
 use crate::api::{GitProvider, duration};
-use crate::resource::{BranchPattern, RepoUrl};
+use crate::resource::{BranchPattern, NamespaceSet, RepoUrl};
 use kube::ResourceExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +41,69 @@ pub struct Repository {
     pub committer: Option<(String, String)>,
 }
 
-/// Checks everything in `provider` that needs no other object.
-pub(super) fn judge(provider: &GitProvider, policy: &Policy) -> Result<Repository, Rejection> {
+/// A provider of either kind, judged.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    /// The repository, also of a provider that is suspended; or what is wrong.
+    pub(super) repository: Result<Repository, Rejection>,
+    /// Whether nothing is to be written through it.
+    pub(super) suspended: bool,
+    /// The namespaces whose targets may use it.
+    pub(super) admitted: NamespaceSet,
+    /// Whether what rules of the cluster select may be written through it.
+    pub(super) admits_cluster_rules: bool,
+}
+
+impl Judged {
+    /// What is to be said about it.
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.suspended {
+            let message = "spec.suspend is true: nothing is written through the provider until it is false";
+            return Err(Rejection { reason: SUSPENDED, message: message.to_owned() });
+        }
+        self.repository.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// The repository, if it can be used.
+    pub(super) fn usable(&self) -> Option<&Repository> {
+        self.repository.as_ref().ok().filter(|_| !self.suspended)
+    }
+}
+
+/// Checks everything in `provider` that needs no other object but the `namespaces`.
+pub(super) fn judge(provider: &GitProvider, policy: &Policy, namespaces: &Namespaces) -> Judged {
+    let own = provider.namespace().unwrap_or_default();
+    let access = &provider.spec.access_policy;
+    let admitted = admitted(&access.namespaced_rules, &own, namespaces);
+    Judged {
+        repository: admitted.as_ref().map_err(Clone::clone).and_then(|_| repository(provider, policy)),
+        suspended: provider.spec.suspend,
+        // Who is let in cannot be told: nobody from elsewhere.
+        admitted: admitted.unwrap_or_else(|_| NamespaceSet::one(&own)),
+        admits_cluster_rules: access.allow_cluster_rules,
+    }
+}
+
+fn admitted(rules: &NamespacedRules, own: &str, namespaces: &Namespaces) -> Result<NamespaceSet, Rejection> {
+    let invalid = |message: String| Rejection {
+        reason: INVALID_CONFIGURATION,
+        message: format!("spec.accessPolicy.namespacedRules{message}"),
+    };
+    match (rules.mode.as_str(), &rules.namespace_selector) {
+        ("SameNamespace", None) => Ok(NamespaceSet::one(own)),
+        ("AllNamespaces", None) => Ok(NamespaceSet::ALL),
+        ("SameNamespace" | "AllNamespaces", Some(_)) => Err(invalid(format!(
+            ".namespaceSelector is read by mode FromSelector only: write that instead of {}, or leave the selector out",
+            rules.mode
+        ))),
+        ("FromSelector", Some(selector)) => labels::namespaces(selector, namespaces)
+            .map_err(|problem| invalid(format!(".namespaceSelector: {problem}"))),
+        ("FromSelector", None) => Err(invalid(": mode FromSelector needs a namespaceSelector".to_owned())),
+        (mode, _) => Err(invalid(format!(".mode {mode:?} is none of SameNamespace, AllNamespaces and FromSelector"))),
+    }
+}
+
+fn repository(provider: &GitProvider, policy: &Policy) -> Result<Repository, Rejection> {
     let spec = &provider.spec;
     let invalid = |field: &str, problem: &dyn std::fmt::Display| Rejection {
         reason: INVALID_CONFIGURATION,
@@ -88,10 +151,16 @@ fn is_ident(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compile::tests::mk_provider;
     use super::*;
     use crate::resource::{HostPattern, HostPolicy};
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    /// A usable provider, with `change` put over its spec.
+    fn mk_provider(namespace: &str, name: &str, change: Value) -> GitProvider {
+        let mut spec = json!({"url": "https://git.example.com/r", "allowedBranches": ["main"]});
+        spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        serde_json::from_value(json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec})).unwrap()
+    }
 
     #[test]
     fn a_provider_is_checked_without_the_schemas_help() {
@@ -115,7 +184,7 @@ mod tests {
             (json!({"commit": {"committer": {"name": "a <b>", "email": "a@b"}}}), "spec.commit.committer"),
         ];
         for (change, expected) in table {
-            let rejection = judge(&mk_provider("ns", "a", change.clone()), &Policy::default()).unwrap_err();
+            let rejection = repository(&mk_provider("ns", "a", change.clone()), &Policy::default()).unwrap_err();
             assert_eq!(rejection.reason, INVALID_CONFIGURATION, "{change}");
             assert!(rejection.message.contains(expected), "{change}: {}", rejection.message);
         }
@@ -123,7 +192,7 @@ mod tests {
 
     #[test]
     fn defaults_and_settings_arrive() {
-        let plain = judge(&mk_provider("ns", "a", json!({})), &Policy::default()).unwrap();
+        let plain = repository(&mk_provider("ns", "a", json!({})), &Policy::default()).unwrap();
         assert_eq!((plain.push_interval, plain.push_max_commits), (Duration::from_secs(60), 20));
         assert_eq!(plain.poll_interval, Duration::from_secs(300));
         assert_eq!((&plain.secret, &plain.committer), (&None, &None));
@@ -133,11 +202,11 @@ mod tests {
             "url": "file:///tmp/r", "secretRef": {"name": "s"}, "push": {"interval": "500ms", "maxCommits": 3}, "pollInterval": "10s",
             "commit": {"committer": {"name": "A B", "email": "a@b"}, "signing": {"secretRef": {"name": "key"}}}
         });
-        let set = judge(&mk_provider("ns", "a", settings), &insecure).unwrap();
+        let set = repository(&mk_provider("ns", "a", settings), &insecure).unwrap();
         assert_eq!((set.push_interval, set.push_max_commits), (Duration::from_millis(500), 3));
         assert_eq!(set.poll_interval, Duration::from_secs(10));
         assert_eq!((set.secret.as_deref(), set.ambient), (Some("s"), false));
-        let ambient = |namespace| judge(&mk_provider(namespace, "a", json!({})), &insecure).unwrap().ambient;
+        let ambient = |namespace| repository(&mk_provider(namespace, "a", json!({})), &insecure).unwrap().ambient;
         assert!(ambient("ns") && !ambient("other"));
         assert_eq!(set.committer, Some(("A B".into(), "a@b".into())));
     }
@@ -146,7 +215,7 @@ mod tests {
     fn hosts_that_are_not_listed_are_refused() {
         let hosts = HostPolicy { allow_insecure: false, allowed: vec![HostPattern::new("*.example.org")] };
         let policy = Policy { hosts, ..Policy::default() };
-        let judged = |url: &str| judge(&mk_provider("ns", "a", json!({"url": url})), &policy);
+        let judged = |url: &str| repository(&mk_provider("ns", "a", json!({"url": url})), &policy);
         assert!(judged("https://git.example.org/r").is_ok());
         let message = judged("https://git.example.com/r").unwrap_err().message;
         assert!(message.contains("git.example.com") && message.contains("--allowed-git-hosts"), "{message}");

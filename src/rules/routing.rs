@@ -1,230 +1,226 @@
-//! Turns rules into routes: which types each of them wants, in one version a target and resource.
+//! From what rules mean to routes and verdicts: who is in effect, in which version, and as far as watches last.
 
 use super::catalog::Catalog;
-use super::compile::{Age, INVALID_CONFIGURATION, NO_MATCHING_RESOURCES, Rejection, Verdict};
-use super::selector::{Problem, Reach, Selected, Selection, resolve};
-use super::set::{Route, Target, Wish};
-use super::wildcards::Wildcards;
-use crate::api::{ClusterWatchRule, GROUP, WatchRule};
-use crate::resource::{NamespaceSet, NamespacedName, Operation, Operations, ResourceType};
-use kube::ResourceExt as _;
+use super::compile::{INVALID_CONFIGURATION, Inputs, NO_MATCHING_RESOURCES, Rejection, SUSPENDED, Verdict};
+use super::outcome::{Revision, RuleKey, RuleOutcome};
+use super::plan::Plan;
+use super::policy::PlanLimits;
+use super::rule::{self, Meaning, Rule, Want};
+use super::selection::{Selected, Selection};
+use super::set::{Route, Target, Wish, is_secret};
+use super::target::Targets;
+use crate::resource::{NamespacedName, Operation, ResourceType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many problems a message lists.
+/// How many of several names or types a message lists.
 const LISTED: usize = 5;
 
-/// What became of each target.
-pub(super) struct Sinks<'a> {
-    pub(super) usable: &'a BTreeMap<NamespacedName, Arc<Target>>,
-    pub(super) verdicts: &'a BTreeMap<NamespacedName, Verdict>,
+/// What becomes of the rules.
+#[derive(Default)]
+pub(super) struct Routed {
+    pub(super) routes: Vec<(Arc<ResourceType>, Route)>,
+    pub(super) outcomes: BTreeMap<RuleKey, RuleOutcome>,
+    pub(super) verdicts: BTreeMap<RuleKey, Verdict>,
 }
 
-/// A rule of either kind, in one form.
-pub(super) struct Rule<'a> {
-    pub(super) age: Age,
-    sink: NamespacedName,
-    sink_is_ours: bool,
-    namespaces: NamespaceSet,
-    parts: Vec<(Selection<'a>, &'a [String])>,
-    bad_scope: bool,
-}
-
-impl<'a> From<&'a WatchRule> for Rule<'a> {
-    fn from(rule: &'a WatchRule) -> Self {
-        let namespace = rule.namespace().unwrap_or_default();
-        let reference = &rule.spec.sink_ref;
-        let parts = rule.spec.rules.iter().flatten().map(|part| {
-            let selection = Selection {
-                reach: Reach::OwnNamespace,
-                api_groups: &part.api_groups,
-                api_versions: &part.api_versions,
-                resources: &part.resources,
-            };
-            (selection, part.operations.as_slice())
-        });
-        Self {
-            age: Age::of(rule),
-            sink: NamespacedName::new(&namespace, &reference.name),
-            sink_is_ours: reference.group == GROUP && reference.kind == "GitTarget",
-            namespaces: NamespaceSet::one(&namespace),
-            parts: or_preset(parts.collect(), &[Reach::OwnNamespace]),
-            bad_scope: false,
-        }
-    }
-}
-
-impl<'a> From<&'a ClusterWatchRule> for Rule<'a> {
-    fn from(rule: &'a ClusterWatchRule) -> Self {
-        let reference = &rule.spec.sink_ref;
-        let parts = rule.spec.rules.iter().flatten().map(|part| {
-            let selection = Selection {
-                reach: if part.scope == "Cluster" { Reach::Cluster } else { Reach::AllNamespaces },
-                api_groups: &part.api_groups,
-                api_versions: &part.api_versions,
-                resources: &part.resources,
-            };
-            (selection, part.operations.as_slice())
-        });
-        let known = |scope: &str| matches!(scope, "Cluster" | "Namespaced");
-        Self {
-            age: Age::of(rule),
-            sink: NamespacedName::new(&reference.namespace, &reference.name),
-            sink_is_ours: reference.group == GROUP && reference.kind == "GitTarget",
-            namespaces: NamespaceSet::ALL,
-            parts: or_preset(parts.collect(), &[Reach::AllNamespaces, Reach::Cluster]),
-            bad_scope: rule.spec.rules.iter().flatten().any(|part| !known(&part.scope)),
-        }
-    }
-}
-
-type Part<'a> = (Selection<'a>, &'a [String]);
-
-fn or_preset<'a>(parts: Vec<Part<'a>>, reaches: &[Reach]) -> Vec<Part<'a>> {
-    if !parts.is_empty() {
-        return parts;
-    }
-    let preset =
-        |reach: &Reach| (Selection { reach: *reach, api_groups: &[], api_versions: &[], resources: &[] }, &[][..]);
-    reaches.iter().map(preset).collect()
-}
-
-/// A rule with what it wants, before versions are settled.
+/// A rule with what it means, before versions are settled and watches are dealt out.
 struct Claim<'a> {
     rule: &'a Rule<'a>,
-    target: Arc<Target>,
-    selected: Vec<(Selected, Operations)>,
-    problems: Vec<Problem>,
+    meaning: Meaning,
+    /// Where it writes, if that can be written.
+    target: Option<&'a Arc<Target>>,
+    omits_secrets: bool,
+    /// Whether it names Secrets although its target takes none.
+    names_secrets: bool,
+    /// Why it is not in effect.
+    refusal: Option<Rejection>,
 }
 
-/// The wishes of `rules` (in order of age), and a verdict for each, in the order given.
-pub(super) fn route(
-    rules: &[Rule<'_>],
-    sinks: &Sinks<'_>,
-    catalog: &Catalog,
-    wildcards: &Wildcards,
-) -> (Vec<(Arc<ResourceType>, Route)>, Vec<Verdict>) {
-    let wishes: Vec<_> = rules.iter().map(|rule| wish(rule, sinks, catalog, wildcards)).collect();
-    let versions = settle_versions(wishes.iter().flatten());
-    let mut routes = Vec::new();
-    let verdicts = wishes.into_iter().map(|wish| wish.and_then(|wish| take(&wish, &versions, catalog, &mut routes)));
-    let verdicts = verdicts.collect();
-    (routes, verdicts)
-}
-
-fn wish<'a>(
-    rule: &'a Rule<'a>,
-    sinks: &Sinks<'_>,
-    catalog: &Catalog,
-    wildcards: &Wildcards,
-) -> Result<Claim<'a>, Rejection> {
-    let invalid = |message: String| Rejection { reason: INVALID_CONFIGURATION, message };
-    if !rule.sink_is_ours {
-        return Err(invalid(format!("spec.sinkRef must name a GitTarget of group {GROUP}")));
-    }
-    if rule.bad_scope {
-        return Err(invalid("spec.rules: scope must be Cluster or Namespaced".to_owned()));
-    }
-    let Some(target) = sinks.usable.get(&rule.sink) else {
-        let sink = &rule.sink;
-        return Err(if sinks.verdicts.contains_key(sink) {
-            let message = format!("GitTarget {sink} is not usable; its own status says what to correct");
-            Rejection { reason: "SinkNotReady", message }
-        } else {
-            let message = format!("GitTarget {sink} does not exist; create it or correct spec.sinkRef");
-            Rejection { reason: "SinkNotFound", message }
-        });
-    };
-    let (mut selected, mut problems) = (Vec::new(), Vec::new());
-    for (selection, operations) in &rule.parts {
-        let operations = parse_operations(operations).map_err(invalid)?;
-        let resolved = resolve(selection, catalog, wildcards);
-        selected.extend(resolved.selected.into_iter().map(|selected| (selected, operations)));
-        problems.extend(resolved.problems);
-    }
-    Ok(Claim { rule, target: Arc::clone(target), selected, problems })
-}
-
-fn parse_operations(names: &[String]) -> Result<Operations, String> {
-    let mut operations = if names.is_empty() { Operations::ALL } else { Operations::NONE };
-    for name in names {
-        operations = match name.as_str() {
-            "CREATE" => operations.with(Operation::Create),
-            "UPDATE" => operations.with(Operation::Update),
-            "DELETE" => operations.with(Operation::Delete),
-            "*" => Operations::ALL,
-            _ => return Err(format!("spec.rules: operation {name:?} is none of CREATE, UPDATE, DELETE and *")),
+/// Routes all rules.
+pub(super) fn route(inputs: &Inputs<'_>, targets: &Targets) -> Routed {
+    let rules = rule::by_age(inputs);
+    let claims: Vec<_> = rules.iter().map(|rule| claim(rule, inputs, targets)).collect();
+    let versions = settle_versions(&claims);
+    let mut plan = Plan::new(inputs.policy.limits);
+    let mut routed = Routed::default();
+    for claim in &claims {
+        let taken = take(claim, &versions, inputs.catalog, &mut plan, &mut routed.routes);
+        let verdict = claim.refusal.clone().map_or_else(|| verdict(claim, &taken, inputs.policy.limits), Err);
+        let Rule { key, revision, sink, .. } = claim.rule;
+        let outcome = RuleOutcome {
+            revision: Revision { omits_secrets: claim.omits_secrets, ..revision.clone() },
+            sink: sink.clone(),
+            in_effect: claim.refusal.is_none(),
+            complete: claim.meaning.faults.is_empty() && claim.meaning.problems.is_empty(),
+            resources: taken.resources,
+            selection: taken.selection,
         };
+        routed.outcomes.insert(key.clone(), outcome);
+        routed.verdicts.insert(key.clone(), verdict);
     }
-    Ok(operations)
+    routed
+}
+
+fn claim<'a>(rule: &'a Rule<'a>, inputs: &Inputs<'_>, targets: &'a Targets) -> Claim<'a> {
+    let policy = inputs.policy;
+    let mut meaning = rule.meaning(inputs.catalog, &policy.wildcards, inputs.namespaces);
+    let omits_secrets = targets.without_secrets.contains(&rule.sink);
+    let mut names_secrets = false;
+    if omits_secrets {
+        meaning.wants.retain(|want| {
+            names_secrets |= is_secret(&want.selected.kind) && want.selected.is_named;
+            !is_secret(&want.selected.kind)
+        });
+    }
+    let refusal = refusal(rule, &meaning, targets);
+    Claim { rule, meaning, target: targets.usable.get(&rule.sink), omits_secrets, names_secrets, refusal }
+}
+
+fn refusal(rule: &Rule<'_>, meaning: &Meaning, targets: &Targets) -> Option<Rejection> {
+    if rule.suspended {
+        let message = "spec.suspend is true: nothing that the rule selects is written or removed until it is false";
+        return Some(Rejection { reason: SUSPENDED, message: message.to_owned() });
+    }
+    if !meaning.faults.is_empty() {
+        let message = format!("correct {}", list(&meaning.faults));
+        return Some(Rejection { reason: INVALID_CONFIGURATION, message });
+    }
+    let sink = &rule.sink;
+    match (targets.verdicts.get(sink), &rule.key) {
+        (None, _) => {
+            let message = format!("GitTarget {sink} does not exist; create it or correct spec.sinkRef");
+            Some(Rejection { reason: "SinkNotFound", message })
+        }
+        (Some(Err(rejection)), _) => {
+            let reason = rejection.reason;
+            let message = format!("GitTarget {sink} is not usable ({reason}); its own status says what to correct");
+            Some(Rejection { reason: "SinkNotReady", message })
+        }
+        (Some(Ok(())), RuleKey::Cluster(_)) => targets.cluster_rules.get(sink)?.clone().err(),
+        (Some(Ok(())), RuleKey::Namespaced(_)) => None,
+    }
 }
 
 /// (target, resource, group) -> the version that the oldest rule naming one names.
 type Versions = BTreeMap<(NamespacedName, String, String), String>;
 
-fn key(target: &Target, kind: &ResourceType) -> (NamespacedName, String, String) {
-    (target.name.clone(), kind.resource.clone(), kind.group.clone())
+fn key(sink: &NamespacedName, kind: &ResourceType) -> (NamespacedName, String, String) {
+    (sink.clone(), kind.resource.clone(), kind.group.clone())
 }
 
 /// One folder holds one version of a resource: else each object would have two files.
-fn settle_versions<'a>(wishes: impl Iterator<Item = &'a Claim<'a>>) -> Versions {
+fn settle_versions(claims: &[Claim<'_>]) -> Versions {
     let mut versions = Versions::new();
-    for wish in wishes {
-        for (selected, _) in wish.selected.iter().filter(|(selected, _)| selected.version_is_named) {
-            versions.entry(key(&wish.target, &selected.kind)).or_insert_with(|| selected.kind.version.clone());
+    for claim in claims.iter().filter(|claim| claim.refusal.is_none()) {
+        for Want { selected, .. } in claim.meaning.wants.iter().filter(|want| want.selected.version_is_named) {
+            let settled = versions.entry(key(&claim.rule.sink, &selected.kind));
+            settled.or_insert_with(|| selected.kind.version.clone());
         }
     }
     versions
 }
 
-fn take(
-    wish: &Claim<'_>,
-    versions: &Versions,
-    catalog: &Catalog,
-    routes: &mut Vec<(Arc<ResourceType>, Route)>,
-) -> Verdict {
-    let mut conflicts = Vec::new();
-    for (selected, operations) in &wish.selected {
-        let kind = &selected.kind;
-        let settled = versions.get(&key(&wish.target, kind)).filter(|settled| **settled != kind.version);
-        let kind = match settled {
-            None => kind,
-            Some(settled) if selected.version_is_named => {
-                conflicts.push(format!("{kind} (an older rule has {settled})"));
-                continue;
-            }
-            // A rule that names no version follows one that does.
-            Some(settled) => {
-                let served =
-                    catalog.versions(&kind.resource, &kind.group).iter().find(|served| served.version == *settled);
-                served.unwrap_or(kind)
-            }
-        };
-        let (target, namespaces) = (Arc::clone(&wish.target), wish.rule.namespaces.clone());
-        let route = Route { target, namespaces, selector: None, wish: Wish::Mirror(*operations) };
-        routes.push((Arc::clone(kind), route));
-    }
-    verdict(wish, &conflicts)
+/// What a rule has got.
+#[derive(Default)]
+struct Taken {
+    resources: Vec<Arc<ResourceType>>,
+    selection: Selection,
+    /// Types that an older rule has in another version.
+    conflicts: Vec<String>,
+    /// Types for which no watch is left.
+    too_many: Vec<String>,
+    is_mirrored: bool,
 }
 
-fn verdict(wish: &Claim<'_>, conflicts: &[String]) -> Verdict {
-    if !wish.problems.is_empty() {
-        let problems: Vec<_> = wish.problems.iter().map(ToString::to_string).collect();
-        let rest = if wish.selected.is_empty() { "" } else { "; what else it selects is mirrored" };
-        let message = format!("correct spec.rules: {}{rest}", list(&problems));
-        return Err(Rejection { reason: NO_MATCHING_RESOURCES, message });
+fn take(
+    claim: &Claim<'_>,
+    versions: &Versions,
+    catalog: &Catalog,
+    plan: &mut Plan,
+    routes: &mut Vec<(Arc<ResourceType>, Route)>,
+) -> Taken {
+    let mut taken = Taken::default();
+    let (mut selected, mut kept) = (Vec::new(), Vec::new());
+    for Want { selected: want, namespaces, operations } in &claim.meaning.wants {
+        let settled = versions.get(&key(&claim.rule.sink, &want.kind)).filter(|settled| **settled != want.kind.version);
+        let served = catalog.versions(&want.kind.resource, &want.kind.group).iter();
+        // A rule that names no version follows one that does.
+        let kind = settled.and_then(|settled| served.into_iter().find(|served| served.version == *settled));
+        let kind = kind.unwrap_or(&want.kind);
+        let one = Selected {
+            group: kind.group.clone(),
+            resource: kind.resource.clone(),
+            version: kind.version.clone(),
+            namespaces: namespaces.clone(),
+            selector: claim.meaning.selector.clone(),
+            deletes: operations.contains(Operation::Delete),
+        };
+        taken.resources.push(Arc::clone(kind));
+        selected.push(one.clone());
+        let conflict = settled.filter(|_| want.version_is_named && claim.refusal.is_none());
+        if let Some(settled) = conflict {
+            taken.conflicts.push(format!("{} ({settled} was named first)", want.kind));
+        }
+        let mirrors = claim.refusal.is_none() && conflict.is_none();
+        match claim.target {
+            Some(target) if mirrors && plan.take(kind, namespaces) => {
+                taken.is_mirrored = true;
+                let (selector, wish) = (one.selector, Wish::Mirror(*operations));
+                let route = Route { target: Arc::clone(target), namespaces: one.namespaces, selector, wish };
+                routes.push((Arc::clone(kind), route));
+            }
+            Some(_) => {
+                taken.too_many.extend(mirrors.then(|| kind.plural_group()));
+                kept.push(one);
+            }
+            None => {}
+        }
     }
-    if !conflicts.is_empty() {
-        let sink = &wish.rule.sink;
-        let message =
-            format!("GitTarget {sink} holds one version of a resource: drop {} from apiVersions", list(conflicts));
-        return Err(Rejection { reason: "VersionConflict", message });
+    if let Some(target) = claim.target {
+        routes.extend(Selection::new(kept).routes(target, catalog));
     }
-    if wish.selected.is_empty() {
+    taken.resources.sort();
+    taken.resources.dedup();
+    taken.selection = Selection::new(selected);
+    taken
+}
+
+/// What is to be said of a rule in effect.
+fn verdict(claim: &Claim<'_>, taken: &Taken, limits: PlanLimits) -> Verdict {
+    let sink = &claim.rule.sink;
+    let mut complaints = Vec::new();
+    let mut problems: Vec<String> = claim.meaning.problems.iter().map(ToString::to_string).collect();
+    if claim.names_secrets {
+        problems
+            .push(format!("GitTarget {sink} takes no secrets (its spec.secrets.policy or --secrets-policy is Omit)"));
+    }
+    if !problems.is_empty() {
+        complaints.push((NO_MATCHING_RESOURCES, format!("correct spec.rules: {}", list(&problems))));
+    } else if claim.meaning.wants.is_empty() {
         let message = "spec.rules selects nothing that this cluster serves; name other groups, versions or resources";
-        return Err(Rejection { reason: NO_MATCHING_RESOURCES, message: message.to_owned() });
+        complaints.push((NO_MATCHING_RESOURCES, message.to_owned()));
     }
-    Ok(())
+    if !taken.conflicts.is_empty() {
+        let conflicts = list(&taken.conflicts);
+        let message = format!("GitTarget {sink} holds one version of a resource: drop {conflicts} from apiVersions");
+        complaints.push(("VersionConflict", message));
+    }
+    if !taken.too_many.is_empty() {
+        let PlanLimits { max_watches, namespaced_watch_limit } = limits;
+        let message = format!(
+            "--max-watches={max_watches} leaves no watch for {}, whose files stay as they are: select less, raise it, or \
+             lower --namespaced-watch-limit={namespaced_watch_limit}",
+            list(&taken.too_many)
+        );
+        complaints.push(("TooManyResources", message));
+    }
+    let Some((reason, _)) = complaints.first() else { return Ok(()) };
+    let mut message = complaints.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join("; ");
+    if taken.is_mirrored {
+        message.push_str("; what else it selects is mirrored");
+    }
+    Err(Rejection { reason, message })
 }
 
 fn list(items: &[String]) -> String {

@@ -39,6 +39,8 @@ pub struct Selected {
     pub kind: Arc<ResourceType>,
     /// Whether the rule insists on this version.
     pub version_is_named: bool,
+    /// Whether the rule names the type, rather than that a wildcard or the preset holds it.
+    pub is_named: bool,
 }
 
 /// What a [`Selection`] comes to.
@@ -59,6 +61,11 @@ pub enum Problem {
         name: String,
         /// A served name like it.
         nearest: Option<String>,
+    },
+    /// `*.group`.
+    AllOfGroup {
+        /// The group.
+        group: String,
     },
     /// Served, but in none of the groups that the rule names.
     OtherGroup {
@@ -83,13 +90,27 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// The problem, which may be that somebody has written `group/resource`, where `resource` is this.
+    fn of_group_and_resource(self, resource: Option<&str>, catalog: &Catalog) -> Self {
+        match (self, resource) {
+            (Self::NotServed { name, .. }, Some(resource)) if !catalog.versions(resource, &name).is_empty() => {
+                Self::NotServed { nearest: Some(format!("{resource}.{name}")), name: format!("{name}/{resource}") }
+            }
+            (problem, _) => problem,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotServed { name, nearest: Some(nearest) } => {
                 write!(f, "{name} is not served (did you mean {nearest}?)")
             }
+            Self::NotServed { name, nearest: None } if name.is_empty() => f.write_str("a name is empty"),
             Self::NotServed { name, nearest: None } => write!(f, "{name} is not served"),
+            Self::AllOfGroup { group } => write!(f, "*.{group} is no name (write * and the group in apiGroups)"),
             Self::OtherGroup { name, served } => write!(f, "{name} is not in these apiGroups (served as {served})"),
             Self::OtherVersion { name, served } => {
                 write!(f, "{name} is not in these apiVersions (served: {})", served.join(", "))
@@ -123,10 +144,11 @@ pub fn resolve(selection: &Selection<'_>, catalog: &Catalog, wildcards: &Wildcar
     }
     for written in selection.resources {
         // Admission rules name subresources as `plural/subresource`; a mirror holds the parent.
-        let name = written.split('/').next().unwrap_or_default();
+        let (name, rest) = written.split_once('/').map_or((written.as_str(), None), |(name, rest)| (name, Some(rest)));
         if name == "*" {
             found.add_wildcard(catalog);
         } else if let Err(problem) = found.add_named(name, catalog)
+            && let problem = problem.of_group_and_resource(rest, catalog)
             && !found.problems.contains(&problem)
         {
             found.problems.push(problem);
@@ -174,6 +196,9 @@ impl Found<'_> {
             }
         };
         let named = || name.to_owned();
+        if let ("*", Some(group)) = (plural, group) {
+            return Err(Problem::AllOfGroup { group: group.to_owned() });
+        }
         let Some(first) = served.first().and_then(|versions| versions.first()) else {
             return Err(Problem::NotServed { name: named(), nearest: catalog.nearest(name) });
         };
@@ -191,12 +216,14 @@ impl Found<'_> {
             let served = in_reach.iter().flat_map(|versions| versions.iter().map(|served| served.version.clone()));
             return Err(Problem::OtherVersion { name: named(), served: served.collect() });
         }
-        selected.into_iter().for_each(|selected| self.add(selected));
+        selected.into_iter().for_each(|selected| self.add(Selected { is_named: true, ..selected }));
         Ok(())
     }
 
     fn add(&mut self, selected: Selected) {
-        self.selected.insert((selected.kind.resource.clone(), selected.kind.group.clone()), selected);
+        let is_named = selected.is_named;
+        let key = (selected.kind.resource.clone(), selected.kind.group.clone());
+        self.selected.entry(key).or_insert(selected).is_named |= is_named;
     }
 
     fn in_groups(&self, served: &ResourceType) -> bool {
@@ -213,7 +240,7 @@ impl Found<'_> {
         let wanted = self.selection.api_versions;
         let any = wanted.is_empty() || wanted.iter().any(|version| version == "*");
         let kind = versions.iter().find(|served| any || wanted.contains(&served.version))?;
-        Some(Selected { kind: Arc::clone(kind), version_is_named: !any })
+        Some(Selected { kind: Arc::clone(kind), version_is_named: !any, is_named: false })
     }
 }
 

@@ -216,6 +216,12 @@ impl RuleSet {
         self.kinds.get(kind).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Every type that has routes, in order, also those that are only kept.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<ResourceType>, &[Route])> {
+        self.kinds.iter().map(|(kind, routes)| (kind, routes.as_slice()))
+    }
+
     /// Whether it depends on the labels of the objects of `kind` what becomes of them.
     #[must_use]
     pub fn reads_labels(&self, kind: &ResourceType) -> bool {
@@ -257,7 +263,8 @@ impl RuleSet {
     }
 }
 
-fn is_secret(kind: &ResourceType) -> bool {
+/// Whether objects of `kind` are Secrets.
+pub(super) fn is_secret(kind: &ResourceType) -> bool {
     kind.group.is_empty() && kind.resource == "secrets"
 }
 

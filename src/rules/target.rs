@@ -1,22 +1,26 @@
 //! Judges `GitTarget`s: each by itself, then against each other.
 
+use super::access::{self, Providers};
 use super::commit_policy::{self, CommitPolicy};
-use super::compile::{Age, INVALID_CONFIGURATION, Rejection, Verdict};
+use super::compile::{Age, INVALID_CONFIGURATION, Inputs, Rejection, SUSPENDED, Verdict};
+use super::flux::FLUX_GROUP;
+use super::ignore_fields::{IgnoredFields, JsonPointer};
 use super::policy::{Policy, SecretsPolicy};
 use super::provider::Repository;
-use super::prune::Prune;
+use super::prune::{Prune, PruneMode};
 use super::set::Target;
-use crate::api::{GROUP, GitTarget, duration};
-use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName, ProviderKey};
+use crate::api::git_target::IgnoreFields;
+use crate::api::{GROUP, GitTarget, GitTargetSpec, duration};
+use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName, ProviderKey, ProviderKind};
 use kube::ResourceExt as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest grace: beyond a day the folder is no mirror any more.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How a target wants its folder to be written. Changing it lists nothing anew.
+/// How a target wants its folder to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPolicy {
     /// How long an edit of its files by somebody else is left alone.
@@ -27,10 +31,9 @@ pub struct TargetPolicy {
     pub prune: Prune,
     /// What is written of Secrets.
     pub secrets: SecretsPolicy,
+    /// The fields that are left out.
+    pub ignored: Arc<[IgnoredFields]>,
 }
-
-/// What became of each provider.
-pub(super) type Providers = BTreeMap<NamespacedName, Result<Repository, Rejection>>;
 
 /// What became of the targets.
 #[derive(Debug, Default)]
@@ -39,179 +42,243 @@ pub(super) struct Targets {
     pub(super) usable: BTreeMap<NamespacedName, Arc<Target>>,
     /// How these are to be written.
     pub(super) policies: BTreeMap<NamespacedName, TargetPolicy>,
+    /// Whether rules of the cluster may end in these.
+    pub(super) cluster_rules: BTreeMap<NamespacedName, Verdict>,
+    /// All, usable or not, that take no Secrets.
+    pub(super) without_secrets: BTreeSet<NamespacedName>,
     /// A verdict for each.
     pub(super) verdicts: BTreeMap<NamespacedName, Verdict>,
+    /// The branches that nothing is to be pushed to any more.
+    pub(super) halted: HashSet<BranchKey>,
+}
+
+/// A target that is all right by itself.
+struct Usable {
+    place: Target,
+    policy: TargetPolicy,
+    cluster_rules: Verdict,
+}
+
+/// Why a target cannot be used, and what that means for others.
+enum Refusal {
+    /// Something is wrong.
+    Wrong(Rejection),
+    /// Who may say so does not let it write: not even what waits to be pushed is.
+    Halted(Rejection, Option<Target>),
+    /// Nothing is written for now, nor pushed. Meanwhile its folder stays its own.
+    Dormant(Rejection, Target),
 }
 
 /// Judges all targets.
-pub(super) fn judge_all(targets: &[Arc<GitTarget>], providers: &Providers, policy: &Policy) -> Targets {
-    let mut by_age: Vec<_> = targets.iter().collect();
-    by_age.sort_by_key(|target| Age::of(target.as_ref()));
-    let mut all = Targets::default();
-    for target in by_age {
-        let judged = judge(target, providers, policy)
-            .and_then(|judged| stays_apart(&judged.0, all.usable.values()).map(|()| judged));
+pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targets {
+    let named = inputs.targets.iter().map(|target| {
         let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
-        all.verdicts.insert(name.clone(), judged.as_ref().map(|_| ()).map_err(Clone::clone));
-        if let Ok((target, policy)) = judged {
-            all.usable.insert(name.clone(), Arc::new(target));
-            all.policies.insert(name, policy);
+        (inputs.unproven.contains(&name), name, target)
+    });
+    let mut by_right: Vec<_> = named.collect();
+    // Who has never been let into the repository takes a folder from nobody.
+    by_right.sort_by_cached_key(|(unproven, _, target)| (*unproven, Age::of(target.as_ref())));
+    let mut all = Targets::default();
+    let mut claims: Vec<Target> = Vec::new();
+    for (unproven, name, target) in by_right {
+        if secrets(&target.spec, inputs.policy).is_ok_and(|policy| policy == SecretsPolicy::Omit) {
+            all.without_secrets.insert(name.clone());
         }
+        let judged = judge(target, &name, providers, inputs.policy).and_then(|usable| {
+            stays_apart(&usable.place, &claims).map_err(Refusal::Wrong)?;
+            Ok(usable)
+        });
+        let verdict = match judged {
+            Ok(Usable { place, policy, cluster_rules }) => {
+                claims.extend((!unproven).then(|| place.clone()));
+                all.usable.insert(name.clone(), Arc::new(place));
+                all.policies.insert(name.clone(), policy);
+                all.cluster_rules.insert(name.clone(), cluster_rules);
+                Ok(())
+            }
+            Err(Refusal::Wrong(rejection)) => Err(rejection),
+            Err(Refusal::Halted(rejection, place)) => {
+                all.halted.extend(place.map(|place| place.branch));
+                Err(rejection)
+            }
+            Err(Refusal::Dormant(rejection, place)) => {
+                all.halted.insert(place.branch.clone());
+                if !unproven && stays_apart(&place, &claims).is_ok() {
+                    claims.push(place);
+                }
+                Err(rejection)
+            }
+        };
+        all.verdicts.insert(name, verdict);
+    }
+    for target in all.usable.values() {
+        all.halted.remove(&target.branch);
     }
     all
 }
 
-fn judge(target: &GitTarget, providers: &Providers, policy: &Policy) -> Result<(Target, TargetPolicy), Rejection> {
-    let (spec, namespace) = (&target.spec, target.namespace().unwrap_or_default());
-    let reference = &spec.provider_ref;
-    if reference.group != GROUP || reference.kind != "GitProvider" {
-        let message = format!("spec.providerRef must name a GitProvider of group {GROUP}");
-        return Err(Rejection { reason: INVALID_CONFIGURATION, message });
+fn judge(
+    target: &GitTarget,
+    name: &NamespacedName,
+    providers: &Providers<'_>,
+    policy: &Policy,
+) -> Result<Usable, Refusal> {
+    let judged = check(&target.spec, name, providers, policy);
+    if !target.spec.suspend {
+        return judged;
     }
-    let provider = NamespacedName::new(&namespace, &reference.name);
-    let repository = match providers.get(&provider) {
-        Some(Ok(repository)) => repository,
-        Some(Err(_)) => {
-            let message = format!("GitProvider {provider} is not usable; its own status says what to correct");
-            return Err(Rejection { reason: "ProviderNotReady", message });
+    let message = "spec.suspend is true: nothing is written to the target until it is false";
+    let rejection = Rejection { reason: SUSPENDED, message: message.to_owned() };
+    Err(match judged {
+        Ok(Usable { place, .. }) | Err(Refusal::Dormant(_, place)) => Refusal::Dormant(rejection, place),
+        Err(Refusal::Halted(_, place)) => Refusal::Halted(rejection, place),
+        Err(Refusal::Wrong(_)) => Refusal::Wrong(rejection),
+    })
+}
+
+fn check(
+    spec: &GitTargetSpec,
+    name: &NamespacedName,
+    providers: &Providers<'_>,
+    policy: &Policy,
+) -> Result<Usable, Refusal> {
+    let key = provider_key(spec, &name.namespace).map_err(Refusal::Wrong)?;
+    let repository = providers.judged.get(&key).and_then(|judged| judged.repository.as_ref().ok());
+    let place = repository.map(|repository| place(spec, name, &key, repository));
+    let provider = providers.admitting(&key, &name.namespace).map_err(|rejection| match &place {
+        Some(place) => Refusal::Halted(rejection, place.as_ref().ok().cloned()),
+        None => Refusal::Wrong(rejection),
+    })?;
+    let (repository, place) = match (&provider.repository, place) {
+        (Ok(repository), Some(place)) => (repository, place.map_err(Refusal::Wrong)?),
+        (Err(rejection), _) => return Err(Refusal::Wrong(not_usable(&key, rejection))),
+        (Ok(_), None) => return Err(Refusal::Wrong(not_ready(format!("{key} is being looked at")))),
+    };
+    let branch = &place.branch.branch;
+    if !repository.allowed_branches.iter().any(|pattern| pattern.admits(branch)) {
+        let message = format!("{key} does not allow branch {branch}; add it to its spec.allowedBranches");
+        return Err(Refusal::Halted(Rejection { reason: "BranchNotAllowed", message }, Some(place)));
+    }
+    let policy = settings(spec, policy).map_err(Refusal::Wrong)?;
+    if provider.suspended {
+        let message = format!("{key} is suspended: nothing is written through it until its spec.suspend is false");
+        return Err(Refusal::Dormant(not_ready(message), place));
+    }
+    let allowed = spec.access_policy.as_ref().and_then(|access| access.allow_cluster_rules);
+    let cluster_rules = access::cluster_rules(name, allowed, &key, provider);
+    Ok(Usable { place, policy, cluster_rules })
+}
+
+fn provider_key(spec: &GitTargetSpec, own: &str) -> Result<ProviderKey, Rejection> {
+    let reference = &spec.provider_ref;
+    let namespace = reference.namespace.as_deref().unwrap_or(own);
+    let kind = match (reference.group.as_str(), reference.kind.as_str()) {
+        (GROUP, "GitProvider") => ProviderKind::GitProvider,
+        (FLUX_GROUP, "GitRepository") if namespace == own => ProviderKind::GitRepository,
+        (FLUX_GROUP, "GitRepository") => {
+            return Err(invalid("spec.providerRef", &"a GitRepository must be in the namespace of the target"));
         }
-        None => {
-            let message = format!("GitProvider {provider} does not exist; create it or correct spec.providerRef.name");
-            return Err(Rejection { reason: "ProviderNotFound", message });
+        _ => {
+            let problem = format!("name a GitProvider of group {GROUP} or a GitRepository of group {FLUX_GROUP}");
+            return Err(invalid("spec.providerRef", &problem));
         }
     };
-    let invalid =
-        |error: &dyn std::fmt::Display| Rejection { reason: INVALID_CONFIGURATION, message: error.to_string() };
-    let branch = BranchName::new(&spec.branch).map_err(|error| invalid(&format_args!("spec.branch: {error}")))?;
-    let base_folder =
-        BaseFolder::new(&spec.base_folder).map_err(|error| invalid(&format_args!("spec.baseFolder: {error}")))?;
-    if !repository.allowed_branches.iter().any(|pattern| pattern.admits(&branch)) {
-        let message =
-            format!("GitProvider {provider} does not allow branch {branch}; add it to its spec.allowedBranches");
-        return Err(Rejection { reason: "BranchNotAllowed", message });
-    }
-    let foreign_edit_grace = duration::parse(&spec.foreign_edit_grace)
-        .map_err(|error| invalid(&format_args!("spec.foreignEditGrace: {error}")))?;
-    if foreign_edit_grace > LONGEST_GRACE {
-        return Err(invalid(&"spec.foreignEditGrace: it must be at most 24h"));
-    }
-    let key = BranchKey {
-        provider: ProviderKey::ours(provider),
+    Ok(ProviderKey { kind, name: NamespacedName::new(namespace, &reference.name) })
+}
+
+fn place(
+    spec: &GitTargetSpec,
+    name: &NamespacedName,
+    key: &ProviderKey,
+    repository: &Repository,
+) -> Result<Target, Rejection> {
+    let branch = BranchName::new(&spec.branch).map_err(|error| invalid("spec.branch", &error))?;
+    let base_folder = BaseFolder::new(&spec.base_folder).map_err(|error| invalid("spec.baseFolder", &error))?;
+    let branch = BranchKey {
+        provider: key.clone(),
         provider_uid: Arc::clone(&repository.provider_uid),
         url: repository.url.clone(),
         branch,
     };
-    let commit = commit_policy::judge(&spec.commit)?;
-    let target = Target { name: NamespacedName::new(&namespace, &target.name_any()), branch: key, base_folder };
-    let prune = Prune { cap: policy.deletes_cap, ..Prune::default() };
-    Ok((target, TargetPolicy { foreign_edit_grace, commit, prune, secrets: policy.secrets }))
+    Ok(Target { name: name.clone(), branch, base_folder })
+}
+
+fn settings(spec: &GitTargetSpec, policy: &Policy) -> Result<TargetPolicy, Rejection> {
+    const GRACE: &str = "spec.foreignEditGrace";
+    let foreign_edit_grace = duration::parse(&spec.foreign_edit_grace).map_err(|error| invalid(GRACE, &error))?;
+    if foreign_edit_grace > LONGEST_GRACE {
+        return Err(invalid(GRACE, &"it must be at most 24h"));
+    }
+    Ok(TargetPolicy {
+        foreign_edit_grace,
+        commit: commit_policy::judge(&spec.commit)?,
+        prune: prune(spec, policy)?,
+        secrets: secrets(spec, policy)?,
+        ignored: spec.ignore_fields.iter().map(ignored).collect::<Result<_, _>>()?,
+    })
+}
+
+fn prune(spec: &GitTargetSpec, policy: &Policy) -> Result<Prune, Rejection> {
+    let mode = PruneMode::named(&spec.prune.mode)
+        .ok_or_else(|| invalid("spec.prune.mode", &"it is none of Always, OnEvent and Never"))?;
+    let own = spec.prune.max_deletes_per_cycle.map(usize::try_from).transpose();
+    let own = own.map_err(|_| invalid("spec.prune.maxDeletesPerCycle", &"it must not be negative"))?;
+    Ok(Prune { mode, cap: own.into_iter().chain(policy.deletes_cap).min() })
+}
+
+fn secrets(spec: &GitTargetSpec, policy: &Policy) -> Result<SecretsPolicy, Rejection> {
+    let own = spec.secrets.as_ref().and_then(|secrets| secrets.policy.as_ref()).map(|own| own.parse()).transpose();
+    let own: Option<SecretsPolicy> = own.map_err(|error| invalid("spec.secrets.policy", &error))?;
+    Ok(own.unwrap_or_default().at_least(policy.secrets))
+}
+
+fn ignored(fields: &IgnoreFields) -> Result<IgnoredFields, Rejection> {
+    let pointers = fields.json_pointers.iter().map(|pointer| {
+        JsonPointer::parse(pointer).map_err(|error| invalid("spec.ignoreFields", &format_args!("{pointer:?}: {error}")))
+    });
+    Ok(IgnoredFields {
+        group: fields.group.clone(),
+        resource: fields.resource.clone(),
+        namespace: fields.namespace.clone(),
+        name: fields.name.clone(),
+        pointers: pointers.collect::<Result<_, _>>()?,
+    })
+}
+
+fn invalid(field: &str, problem: &dyn std::fmt::Display) -> Rejection {
+    Rejection { reason: INVALID_CONFIGURATION, message: format!("{field}: {problem}") }
+}
+
+fn not_ready(message: String) -> Rejection {
+    Rejection { reason: "ProviderNotReady", message }
+}
+
+/// Objects of Flux have no status of ours: what is wrong with them is said here.
+fn not_usable(key: &ProviderKey, rejection: &Rejection) -> Rejection {
+    not_ready(match key.kind {
+        ProviderKind::GitProvider => format!("{key} is not usable; its own status says what to correct"),
+        ProviderKind::GitRepository => format!("{key} is not usable: {}", rejection.message),
+    })
 }
 
 /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
-fn stays_apart<'a>(target: &Target, mut older: impl Iterator<Item = &'a Arc<Target>>) -> Result<(), Rejection> {
+fn stays_apart(target: &Target, older: &[Target]) -> Result<(), Rejection> {
     let url = target.branch.url.normalized();
-    let overlapping = older.find(|older| {
+    let overlapping = older.iter().find(|older| {
         older.branch.branch == target.branch.branch
             && older.branch.url.normalized() == url
             && older.base_folder.overlaps(&target.base_folder)
     });
-    overlapping.map_or(Ok(()), |older| {
-        let message = format!(
-            "folder {} overlaps {} of GitTarget {} on the same branch; make a target with a folder of its own",
-            target.base_folder, older.base_folder, older.name
-        );
-        Err(Rejection { reason: "BaseFolderOverlap", message })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::compile::tests::{mk_provider, mk_target};
-    use super::super::provider;
-    use super::*;
-    use serde_json::json;
-
-    fn mk_providers() -> Providers {
-        let providers = [
-            mk_provider(
-                "ns",
-                "main",
-                json!({"url": "https://example.com/r", "allowedBranches": ["main", "release/*"]}),
-            ),
-            mk_provider("ns", "same", json!({"url": "https://example.com:443/r.git", "allowedBranches": ["*"]})),
-            mk_provider("ns", "other", json!({"url": "https://example.com/other", "allowedBranches": ["*"]})),
-            mk_provider("ns", "broken", json!({"url": "gopher://example.com/other"})),
-        ];
-        let judged = providers
-            .iter()
-            .map(|p| (NamespacedName::new("ns", &p.name_any()), provider::judge(p, &Policy::default())));
-        judged.collect()
-    }
-
-    fn reasons(targets: &[Arc<GitTarget>]) -> Vec<(String, &'static str)> {
-        let Targets { usable, verdicts, policies } = judge_all(targets, &mk_providers(), &Policy::default());
-        assert!(usable.keys().eq(policies.keys()));
-        assert_eq!(usable.len(), verdicts.values().filter(|verdict| verdict.is_ok()).count());
-        let reason = |verdict: &Verdict| verdict.as_ref().map_or_else(|rejection| rejection.reason, |()| "Ready");
-        verdicts.iter().map(|(name, verdict)| (name.name.to_string(), reason(verdict))).collect()
-    }
-
-    #[test]
-    fn a_target_is_checked_without_the_schemas_help() {
-        let table = [
-            (json!({}), "Ready"),
-            (json!({"branch": "release/1"}), "Ready"),
-            (json!({"baseFolder": "."}), "Ready"),
-            (json!({"branch": "develop"}), "BranchNotAllowed"),
-            (json!({"branch": "--force"}), INVALID_CONFIGURATION),
-            (json!({"baseFolder": ""}), INVALID_CONFIGURATION),
-            (json!({"baseFolder": "../x"}), INVALID_CONFIGURATION),
-            (json!({"baseFolder": "/x"}), INVALID_CONFIGURATION),
-            (json!({"baseFolder": "x/.git"}), INVALID_CONFIGURATION),
-            (
-                json!({"commit": {"window": "60s", "message": {"change": "{user}", "group": "{count}", "seed": "{written}"}}}),
-                "Ready",
-            ),
-            (json!({"commit": {"window": "61s"}}), INVALID_CONFIGURATION),
-            (json!({"commit": {"window": "soon"}}), INVALID_CONFIGURATION),
-            (json!({"commit": {"message": {"change": "{written}"}}}), INVALID_CONFIGURATION),
-            (json!({"commit": {"message": {"group": "{kind}"}}}), INVALID_CONFIGURATION),
-            (json!({"commit": {"message": {"seed": "{user}"}}}), INVALID_CONFIGURATION),
-            (json!({"foreignEditGrace": "0s"}), "Ready"),
-            (json!({"foreignEditGrace": "soon"}), INVALID_CONFIGURATION),
-            (json!({"foreignEditGrace": "25h"}), INVALID_CONFIGURATION),
-            (json!({"providerRef": {"name": "nobody"}}), "ProviderNotFound"),
-            (json!({"providerRef": {"name": "broken"}}), "ProviderNotReady"),
-            (json!({"providerRef": {"name": "main", "kind": "GitRepository"}}), INVALID_CONFIGURATION),
-            (json!({"providerRef": {"name": "main", "group": "example.com"}}), INVALID_CONFIGURATION),
-        ];
-        for (change, expected) in table {
-            assert_eq!(reasons(&[mk_target("ns", "a", 0, change.clone())]), [("a".into(), expected)], "{change}");
-        }
-    }
-
-    #[test]
-    fn a_provider_serves_its_own_namespace_only() {
-        assert_eq!(reasons(&[mk_target("elsewhere", "a", 0, json!({}))]), [("a".into(), "ProviderNotFound")]);
-    }
-
-    #[test]
-    fn the_older_target_keeps_the_folder() {
-        let overlap = "BaseFolderOverlap";
-        let on = |provider: &str, branch: &str, folder: &str| json!({"providerRef": {"name": provider}, "branch": branch, "baseFolder": folder});
-        let table = [
-            ((5, on("main", "main", "x")), (3, on("main", "main", "x/y")), (overlap, "Ready")),
-            ((3, on("main", "main", "x")), (5, on("main", "main", "x/y")), ("Ready", overlap)),
-            ((3, on("main", "main", "x")), (3, on("main", "main", ".")), ("Ready", overlap)),
-            ((3, on("main", "main", "x")), (5, on("same", "main", "x")), ("Ready", overlap)),
-            ((3, on("main", "main", "x")), (5, on("other", "main", "x")), ("Ready", "Ready")),
-            ((3, on("main", "main", "x")), (5, on("main", "release/1", "x")), ("Ready", "Ready")),
-            ((3, on("main", "main", "x")), (5, on("main", "main", "xy")), ("Ready", "Ready")),
-            ((3, on("main", "develop", "x")), (5, on("same", "develop", "x")), ("BranchNotAllowed", "Ready")),
-        ];
-        for ((age_a, a), (age_b, b), (expected_a, expected_b)) in table {
-            let targets = [mk_target("ns", "b", age_b, b.clone()), mk_target("ns", "a", age_a, a.clone())];
-            assert_eq!(reasons(&targets), [("a".into(), expected_a), ("b".into(), expected_b)], "{a} {b}");
-        }
-    }
+    let Some(older) = overlapping else { return Ok(()) };
+    // What others do in their namespaces is not told any further than needed.
+    let theirs = if older.name.namespace == target.name.namespace {
+        format!("{} of GitTarget {}", older.base_folder, older.name)
+    } else {
+        format!("that of GitTarget {}", older.name)
+    };
+    let message = format!(
+        "folder {} overlaps {theirs}, which had it first, on the same branch; make a target with a folder of its own",
+        target.base_folder
+    );
+    Err(Rejection { reason: "BaseFolderOverlap", message })
 }

@@ -196,8 +196,7 @@ async fn who_writes_a_file_again_and_again_keeps_it_until_its_object_changes() {
         commits(&repo, 1 + 2 * round).await;
         unpushed(&engine, 0).await;
     }
-    let warning = tokio::time::timeout(SOON, engine.events.recv()).await.unwrap().unwrap();
-    assert_eq!(warning.reason, "ForeignEdits");
+    let warning = engine.event("ForeignEdits").await;
     assert!(warning.message.contains(&path("a")), "{}", warning.message);
     repo.commit_file("main", &path("a"), &content("theirs", "a").unwrap(), ERIN);
     seen(&engine, &repo).await;

@@ -10,7 +10,7 @@ use crate::support::remote_repo::RemoteRepo;
 use gitops_reverser::change::Resync;
 use gitops_reverser::git::cli::ProcessLimits;
 use gitops_reverser::git::clone::policy::{ClonePolicy, Filter};
-use gitops_reverser::git::status::{BranchEvent, RemoteState};
+use gitops_reverser::git::status::RemoteState;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -22,12 +22,6 @@ async fn available(engine: &Engine) {
     })
     .await
     .unwrap();
-}
-
-async fn warning(engine: &mut Engine, reason: &str) -> BranchEvent {
-    let warning = tokio::time::timeout(SOON, engine.events.recv()).await.expect("a warning").unwrap();
-    assert_eq!(warning.reason, reason, "{warning:?}");
-    warning
 }
 
 async fn resync(engine: &mut Engine) {
@@ -81,7 +75,7 @@ async fn what_was_removed_from_the_history_stays_removed() {
     let secret = repo.head("main").unwrap();
     repo.git(&["update-ref", "refs/heads/main", "refs/heads/main~1"]);
     mailbox.send(upsert("b", "1"));
-    warning(&mut engine, "HistoryRewritten").await;
+    engine.event("HistoryRewritten").await;
     commits(&repo, 2).await;
     assert_eq!(repo.files("main"), [path("a"), path("b")]);
     assert!(!repo.git(&["rev-list", "main"]).contains(&secret));
@@ -90,7 +84,7 @@ async fn what_was_removed_from_the_history_stays_removed() {
     repo.commit_file("main", "README.md", "anew\n", ERIN);
     repo.git(&["tag", "main"]);
     mailbox.send(upsert("b", "2"));
-    warning(&mut engine, "HistoryRewritten").await;
+    engine.event("HistoryRewritten").await;
     commits(&repo, 2).await;
     assert_eq!(repo.files("main"), ["README.md".to_owned(), path("b")]);
     engine.stop().await;
@@ -110,7 +104,7 @@ async fn a_branch_that_was_deleted_starts_from_the_default_branch_again() {
     let gone = repo.head("main").unwrap();
     repo.git(&["update-ref", "-d", "refs/heads/main"]);
     mailbox.send(upsert("b", "1"));
-    let told = warning(&mut engine, "HistoryRewritten").await;
+    let told = engine.event("HistoryRewritten").await;
     assert!(told.message.contains("default branch"), "{}", told.message);
     resync(&mut engine).await;
     commits(&repo, 61).await;
@@ -123,7 +117,7 @@ async fn a_branch_that_was_deleted_starts_from_the_default_branch_again() {
     repo.git(&["update-ref", "-d", "refs/heads/trunk"]);
     repo.git(&["update-ref", "-d", "refs/heads/main"]);
     mailbox.send(upsert("b", "2"));
-    let told = warning(&mut engine, "HistoryRewritten").await;
+    let told = engine.event("HistoryRewritten").await;
     assert!(told.message.contains("without history"), "{}", told.message);
     resync(&mut engine).await;
     commits(&repo, 1).await;
@@ -152,7 +146,7 @@ async fn a_journal_that_another_replica_has_outrun_is_put_aside() {
     engine.stop().await;
 
     let mut engine = Engine::start(&work_dir, repo.url(), server.password()).await;
-    warning(&mut engine, "JournalPutAside").await;
+    engine.event("JournalPutAside").await;
     resync(&mut engine).await;
     let mailbox = engine.ready().await;
     seed(&mailbox, &[("a", "new")]).await;
@@ -173,7 +167,7 @@ async fn a_refused_journal_goes_when_the_server_agrees() {
     refuse(&repo);
     mailbox.send(upsert("a", "1"));
     failure(&engine, |failure| failure.message.contains("no YAML on Fridays")).await;
-    warning(&mut engine, "PushRejected").await;
+    engine.event("PushRejected").await;
     agree(&repo);
     // Anything about the spec makes it try at once; otherwise it would a minute later.
     let mut spec = engine.spec(server.password());
@@ -192,12 +186,12 @@ async fn a_refused_journal_is_replaced_when_people_change_what_it_came_from() {
     refuse(&repo);
     mailbox.send(upsert("secret", "1"));
     mailbox.send(upsert("a", "1"));
-    warning(&mut engine, "PushRejected").await;
+    engine.event("PushRejected").await;
     agree(&repo);
     let mut spec = engine.spec(server.password());
     spec.revision = 1;
     engine.apply(vec![spec]);
-    warning(&mut engine, "JournalPutAside").await;
+    engine.event("JournalPutAside").await;
     resync(&mut engine).await;
     seed(&mailbox, &[("a", "1")]).await;
     commits(&repo, 1).await;
@@ -251,7 +245,7 @@ async fn what_could_not_be_written_is_asked_for_once_the_way_is_free() {
     let root = repo.git(&["commit-tree", "-m", "Make way", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-p", "main"]);
     repo.git(&["update-ref", "refs/heads/main", &root]);
     mailbox.send(upsert("b", "2"));
-    warning(&mut engine, "HistoryRewritten").await;
+    engine.event("HistoryRewritten").await;
     resync(&mut engine).await;
     engine.stop().await;
 }
@@ -299,7 +293,8 @@ async fn a_worker_without_a_clone_keeps_no_list_waiting() {
     mailbox.send(upsert("a", "1"));
     commits(&repo, 1).await;
     server.set_fault(Some(Fault::Down));
-    std::fs::remove_dir_all(clone_of(&work_dir)).unwrap();
+    // At once, whatever git is writing there.
+    std::fs::rename(clone_of(&work_dir), work_dir.path().join("gone")).unwrap();
     mailbox.send(upsert("a", "2"));
     eventually(SOON, "the clone to be made anew", async || Ok(engine.status().targets.is_empty().then_some(())))
         .await

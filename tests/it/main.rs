@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod credentials;
 mod discovery;
+mod documentation;
 mod examples;
 mod git_argv;
 mod git_attributes;
@@ -29,9 +30,12 @@ mod layers;
 mod main_job;
 mod registration;
 mod round_trip;
+mod scale;
 mod snapshot;
 mod ssh_job;
+mod sweeps;
 mod validation;
+mod wildcards;
 
 #[path = "../support/mod.rs"]
 mod support;

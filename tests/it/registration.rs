@@ -51,7 +51,7 @@ fn setting(resources: &str) -> String {
 apiVersion: configbutler.ai/v1alpha1
 kind: GitProvider
 metadata: {{name: git, namespace: {NAMESPACE}}}
-spec: {{url: 'https://git.example.com/calls.git', allowedBranches: [main]}}
+spec: {{url: 'https://git.example.com/calls.git', allowedBranches: [main], accessPolicy: {{allowClusterRules: true}}}}
 ---
 apiVersion: configbutler.ai/v1alpha1
 kind: GitTarget

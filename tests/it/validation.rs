@@ -8,7 +8,7 @@ mod selectors;
 use crate::support::control_plane::{self, ControlPlane};
 use crate::support::operator::{apply, install_definitions};
 use anyhow::{Context as _, Result, ensure};
-use gitops_reverser::api::definitions;
+use gitops_reverser::api::{RuleStatus, TargetStatus, definitions};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -208,6 +208,60 @@ async fn the_kinds_have_short_names_a_category_and_columns() {
             assert!(shown.lines().any(header), "{names}: {shown}");
         }
         drop(tries.api.delete("columns", &DeleteParams::default()).await.unwrap());
+    }
+}
+
+/// Everything that the operator may report is stored as it was written.
+#[tokio::test]
+async fn statuses_are_stored_as_they_are_written() {
+    let cluster = control_plane::shared().await.unwrap();
+    install_definitions(cluster).await.unwrap();
+    let condition = json!({
+        "type": "Ready", "status": "True", "observedGeneration": 3, "reason": "Ready", "message": "fine",
+        "lastTransitionTime": "2026-01-02T03:04:05Z"
+    });
+    let rule = json!({
+        "observedGeneration": 3,
+        "conditions": [condition],
+        "resources": ["apps/v1/deployments", "v1/configmaps"],
+        "unavailable": [{"resource": "v1/secrets", "reason": "Forbidden", "message": "allow it"}]
+    });
+    let target = json!({
+        "observedGeneration": 3,
+        "conditions": [condition],
+        "gitStatus": {"branchExists": true, "lastCommitSHA": "c0ffee", "lastChecked": "2026-01-02T03:04:05Z"},
+        "workerStatus": {
+            "active": true, "queuedEvents": 1, "unpushedCommits": 2, "lastPushTime": "2026-01-02T03:04:05Z",
+            "lastPushStatus": "Pending"
+        },
+        "trackedObjects": 7,
+        "attribution": {"exact": 5},
+        "selection": [
+            {"group": "", "resource": "secrets", "version": "v1", "namespaces": ["a"], "deletes": true},
+            {
+                "group": "apps", "resource": "deployments", "version": "v1", "exceptNamespaces": ["b"], "deletes": false,
+                "objectSelector": {
+                    "matchLabels": {"a": "b"},
+                    "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}, {"key": "e", "operator": "Exists"}]
+                }
+            }
+        ],
+        "lastHandledRequest": "1"
+    });
+    let provider = json!({"observedGeneration": 3, "conditions": [condition]});
+    // Each field of the types is in what is written.
+    let read: TargetStatus = serde_json::from_value(target.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), target);
+    let read: RuleStatus = serde_json::from_value(rule.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), rule);
+    for (kind, status) in KINDS.iter().zip([&provider, &target, &rule, &rule]) {
+        let tries = Tries::start(cluster, kind).await.unwrap();
+        let object = tries.object("status", "{suspend: true}").unwrap();
+        tries.api.create(&PostParams::default(), &object).await.unwrap();
+        let patch = Patch::Merge(json!({"status": status}));
+        let stored = tries.api.patch_status("status", &PatchParams::default(), &patch).await.unwrap();
+        drop(tries.api.delete("status", &DeleteParams::default()).await.unwrap());
+        assert_eq!(&stored.data["status"], status, "{}", kind.name);
     }
 }
 

@@ -17,7 +17,7 @@ use gitops_reverser::git::message::Installation;
 use gitops_reverser::git::places::Places;
 use gitops_reverser::git::pool::{self, Pool};
 use gitops_reverser::git::spec::{BranchSpec, Credentials, Identity, Prune, PushPolicy, TargetSpec};
-use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, TargetState};
+use gitops_reverser::git::status::{BranchEvent, BranchStatus, RemoteFailure, RemoteState, Severity, TargetState};
 use gitops_reverser::git::worker::Settings;
 use gitops_reverser::resource::{
     BaseFolder, BranchKey, BranchName, NamespaceSet, NamespacedName, ObjectName, Operations, ProviderKey, RepoUrl,
@@ -184,6 +184,19 @@ impl Engine {
         self.pool.mailbox(&self.key).unwrap()
     }
 
+    /// The next event of this reason; others are left out.
+    pub(crate) async fn event(&mut self, reason: &str) -> BranchEvent {
+        let next = async {
+            loop {
+                match self.events.recv().await.unwrap() {
+                    event if event.reason == reason => return event,
+                    event => assert_ne!(event.severity, Severity::Warning, "{event:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(SOON, next).await.unwrap_or_else(|_| panic!("no event {reason}"))
+    }
+
     /// Ends as by a kill: without a word.
     pub(crate) async fn kill(self) {
         self.task.abort();
@@ -214,6 +227,7 @@ fn mk_spec(key: &BranchKey, credentials: Credentials) -> BranchSpec {
         push: PushPolicy { interval: Duration::from_millis(100), max_commits: 20 },
         poll_interval: Duration::from_secs(300),
         revision: 0,
+        requested: 0,
         targets: [(target(), mirrored)].into(),
     }
 }

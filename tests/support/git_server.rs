@@ -94,6 +94,8 @@ struct State {
     scratch: ScratchDir,
     fault: Mutex<Option<Injected>>,
     requests: AtomicU64,
+    /// Those of them that list refs or fetch.
+    looks: AtomicU64,
     faults_met: AtomicU64,
 }
 
@@ -131,6 +133,7 @@ impl GitServer {
             scratch: ScratchDir::new()?,
             fault: Mutex::default(),
             requests: AtomicU64::default(),
+            looks: AtomicU64::default(),
             faults_met: AtomicU64::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -204,6 +207,13 @@ impl GitServer {
     }
 }
 
+impl GitServer {
+    /// How often somebody with the right credentials has listed refs or fetched: one for each `ls-remote`.
+    pub(crate) fn looks(&self) -> usize {
+        usize::try_from(self.state.looks.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+}
+
 impl Drop for GitServer {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -236,6 +246,9 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 /// An error closes the connection without an answer.
 async fn respond(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     state.requests.fetch_add(1, Ordering::Relaxed);
+    if Kind::of(&request) == Kind::UploadPack && authenticated(&request) {
+        state.looks.fetch_add(1, Ordering::Relaxed);
+    }
     let fault = state.meet(&request);
     match fault {
         Some(Fault::Down) => return Err(closed()),

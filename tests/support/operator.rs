@@ -208,6 +208,7 @@ spec:
   url: {url}
   secretRef: {{name: git}}
   allowedBranches: [main]
+  accessPolicy: {{allowClusterRules: true}}
   push: {{interval: {push_interval}}}
 ---
 apiVersion: configbutler.ai/v1alpha1

@@ -131,7 +131,7 @@ pub fn recognise(mut candidate: Candidate, content: &[u8]) -> Option<Candidate> 
 }
 
 /// Whether `resource` is what people, and Kubernetes, make of `kind` in the plural.
-fn is_plural(resource: &str, kind: &str) -> bool {
+pub(super) fn is_plural(resource: &str, kind: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
     let with = |stem: &str, ending: &str| resource.strip_prefix(stem) == Some(ending);
     ["", "s", "es"].iter().any(|ending| with(&kind, ending))

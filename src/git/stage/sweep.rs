@@ -152,3 +152,7 @@ fn covers_type(scope: &SeedScope, path: &RepoPath) -> bool {
         name.is_some_and(|name| scope.namespaces.contains(name.namespace.as_deref()))
     })
 }
+
+#[cfg(test)]
+#[path = "sweep_tests.rs"]
+mod tests;

@@ -18,11 +18,15 @@ impl Worker {
         let before = std::mem::replace(&mut self.spec, next);
         self.deselected.retain(|name| self.spec.targets.contains_key(name));
         self.clone.sign_with(self.spec.signing.clone());
-        let is_worth_a_try = |spec: &BranchSpec| (spec.revision, spec.push, spec.credentials.clone());
-        if is_worth_a_try(&before) != is_worth_a_try(&self.spec) {
+        // Whatever else somebody has changed may have mended what was in the way, even if he has changed it back.
+        if before == self.spec || selecting_nothing(&before) != selecting_nothing(&self.spec) {
             self.schedule.set_policy(self.spec.push, now);
         }
         self.schedule.set_poll(self.spec.poll_interval);
+        if before.requested != self.spec.requested {
+            self.prove_at = now;
+            self.schedule.look(now);
+        }
         let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
         self.pardon();
         self.deselected.is_due = true;
@@ -60,6 +64,12 @@ impl Worker {
 
 fn folders(spec: &BranchSpec) -> impl Iterator<Item = (&NamespacedName, &BaseFolder)> {
     spec.targets.iter().map(|(name, target)| (name, &target.folder))
+}
+
+fn selecting_nothing(spec: &BranchSpec) -> BranchSpec {
+    let mut spec = spec.clone();
+    spec.targets.values_mut().for_each(|target| (target.selection, target.gone) = Default::default());
+    spec
 }
 
 /// Whether what waits becomes the same commits under both.

@@ -17,7 +17,7 @@ pub(super) const KIND: Kind = Kind {
         "{url: 'git@[2001:db8::1]:a'}",
         "{url: 'http://git.example.com/r'}",
         "{url: 'file:///srv/r'}",
-        "{allowedBranches: [main, 'release/*', '*']}",
+        "{allowedBranches: [main, 'release/*', '*', '**/x', 'ä-1.2_3', a@b]}",
         "{secretRef: null, commit: null}",
         "{secretRef: {name: git-credentials}}",
         "{push: {interval: 1ms, maxCommits: 1}, pollInterval: 10s}",
@@ -109,9 +109,27 @@ const MISTAKES: &[Mistake] = &[
     ),
     mistake(
         "spec.allowedBranches[]",
-        "minLength",
+        "cel",
         "{allowedBranches: [main, '']}",
-        r#"spec.allowedBranches[1]: Invalid value: "": spec.allowedBranches[1] in body should be at least 1 chars long"#,
+        r#"spec.allowedBranches[1]: Invalid value: "": must be the name of a branch such as main, or a glob such as release/*, without refs/heads/; only * is special"#,
+    ),
+    mistake(
+        "spec.allowedBranches[]",
+        "cel",
+        "{allowedBranches: [release/?]}",
+        r#"spec.allowedBranches[0]: Invalid value: "release/?": must be the name of a branch such as main, or a glob such as release/*, without refs/heads/; only * is special"#,
+    ),
+    mistake(
+        "spec.allowedBranches[]",
+        "cel",
+        "{allowedBranches: [refs/heads/main]}",
+        r#"spec.allowedBranches[0]: Invalid value: "refs/heads/main": must be the name of a branch such as main, or a glob such as release/*, without refs/heads/; only * is special"#,
+    ),
+    mistake(
+        "spec.allowedBranches[]",
+        "cel",
+        "{allowedBranches: ['[ab]']}",
+        r#"spec.allowedBranches[0]: Invalid value: "[ab]": must be the name of a branch such as main, or a glob such as release/*, without refs/heads/; only * is special"#,
     ),
     mistake(
         "spec.allowedBranches[]",
