@@ -44,6 +44,8 @@ const GIT: &str = "git";
 const LEAVE: Duration = Duration::from_secs(30);
 /// How many events may wait to be published.
 const NOTICES: usize = 100;
+/// How many changes of conditions may wait to become events.
+const ANNOUNCEMENTS: usize = 1_000;
 /// How often the author mapping is looked at. A mounted ConfigMap takes a minute to follow anyway.
 const MAPPING_LOOK: Duration = Duration::from_secs(5);
 /// How long the API server may take to answer at start.
@@ -185,7 +187,7 @@ impl Operator {
         let served = admission::serve(&mut tasks, &arguments, &namespace, &evidence, &metrics).await?;
         let (resync, resyncs) = mpsc::unbounded_channel();
         let (warnings_out, warnings) = mpsc::unbounded_channel();
-        let (pool, starts) = Pool::new(resync, warnings_out);
+        let (pool, starts) = Pool::new(resync.clone(), warnings_out);
         let pool = Arc::new(pool);
         let authors = name_authors(&mut tasks, &arguments)?;
         let settings = worker_settings(&arguments, git, places, installation, (authors, &metrics));
@@ -194,7 +196,8 @@ impl Operator {
         let (rules_out, rules) = watch::channel(Arc::<RuleSet>::default());
         let (catalog_out, catalog) = watch::channel(None);
         let (notices_out, notices) = mpsc::channel(NOTICES);
-        let (watches_out, _watches) = watch::channel(Arc::<WatchReport>::default());
+        let (announcements_out, announcements) = mpsc::channel(ANNOUNCEMENTS);
+        let (watches_out, watches) = watch::channel(Arc::<WatchReport>::default());
         let plane = plane::Context {
             client: client.clone(),
             pool: Arc::clone(&pool),
@@ -212,9 +215,10 @@ impl Operator {
         let inputs = registration::Inputs { rules: rules.clone(), catalog: catalog.clone(), authority };
         let registration = registration::run(client.clone(), served.registration, ownership, inputs);
         serve_admin(&mut tasks, &arguments, &metrics, rules.clone()).await?;
+        let prompt = discovery::Prompt::default();
         let discovery = discovery::Settings {
             refresh: arguments.discovery_refresh,
-            prompt: discovery::Prompt::default(),
+            prompt: prompt.clone(),
             metrics: Arc::clone(&metrics),
         };
         let discovery = discovery::run(client.clone(), discovery, catalog_out);
@@ -222,16 +226,21 @@ impl Operator {
             client: client.clone(),
             pool: Arc::clone(&pool),
             catalog,
+            discovery: prompt,
+            watches,
             rules: rules_out,
+            resync,
+            announcements: announcements_out,
             attributed: Arc::clone(metrics.attributed()),
             policy: policy(&arguments, &namespace),
             committer: Identity { name: arguments.committer_name, email: arguments.committer_email },
         };
+        let events = events::Sources { notices, happened: warnings, announcements };
         let producers = vec![
             tasks.spawn("the watches", plane::run(plane, rules, resyncs)),
             tasks.spawn("discovery", endless(discovery)),
             tasks.spawn("the controllers", controllers::run(controllers)),
-            tasks.spawn("the events", endless(events::run(client, notices, warnings))),
+            tasks.spawn("the events", endless(events::run(client, events))),
             tasks.spawn("the webhook's registration", endless(registration)),
         ];
         Ok(Self { tasks: tasks.0, producers, pool, stop_webhook: served.stop })

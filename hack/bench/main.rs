@@ -12,6 +12,7 @@ mod fixture;
 mod git;
 mod observe;
 mod report;
+mod rules;
 mod seed;
 mod signing;
 
@@ -46,11 +47,13 @@ enum Scenario {
     Churn,
     /// 10 000 admission requests in 10 s.
     Admission,
+    /// The edit of one of 200 rules.
+    Rules,
 }
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Repetitions of each scenario; single changes are ten times as many.
+    /// Repetitions of each scenario; single changes and edits of rules are ten times as many.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     runs: u16,
     /// Only these scenarios.
@@ -112,6 +115,10 @@ async fn measure(cluster: &ControlPlane, arguments: &Arguments) -> Result<Vec<Me
     }
     if arguments.wants(Scenario::Admission) {
         measurements.extend(admission(cluster, arguments).await?);
+    }
+    if arguments.wants(Scenario::Rules) {
+        // Last: its rules stay.
+        measurements.extend(rules::measure(cluster, arguments.runs() * 10).await?);
     }
     if arguments.only.is_empty() {
         measurements.extend(git::measure(arguments.runs()).await?);

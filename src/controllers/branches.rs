@@ -1,6 +1,8 @@
 //! From usable targets to what git's workers are to do.
 
+use super::inputs::Snapshot;
 use super::secret::SecretState;
+use super::selection::Selections;
 use crate::git::credentials::Authentication;
 use crate::git::signing::SigningKey;
 use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
@@ -27,10 +29,12 @@ pub fn ready(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<Target> {
 /// The branches that usable targets write. A repository whose credentials are not at hand has none.
 #[must_use]
 pub fn specs(
+    snapshot: &Snapshot,
     compiled: &Compiled,
-    secrets: &BTreeMap<NamespacedName, SecretState>,
+    selections: &Selections,
     operator: &Identity,
 ) -> Vec<BranchSpec> {
+    let secrets = &snapshot.secrets;
     let mut specs: HashMap<BranchKey, BranchSpec> = HashMap::new();
     for target in compiled.targets.values() {
         let key = &target.branch;
@@ -58,8 +62,8 @@ pub fn specs(
             foreign_edit_grace: policy.foreign_edit_grace,
             commit: policy.commit.clone(),
             prune: policy.prune,
-            selection: Arc::new(selection(&compiled.set, &target.name)),
-            gone: Arc::default(),
+            selection: Arc::new(selections.selection(&target.name).union(&selection(&compiled.set, &target.name))),
+            gone: selections.gone(&target.name),
         };
         spec.targets.insert(target.name.clone(), wanted);
     }
@@ -139,11 +143,10 @@ fn found<'a>(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::controllers::inputs::Snapshot;
     use crate::controllers::secret::InvalidSecret;
     use crate::git::credentials::OpenKey;
     use crate::git::status::TargetStatus;
-    use crate::rules::{self, Catalog, FluxRepositories, compile};
+    use crate::rules::{self, Catalog, compile};
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -175,8 +178,8 @@ pub(super) mod tests {
             targets: &snapshot.targets,
             watch_rules: &snapshot.watch_rules,
             cluster_watch_rules: &snapshot.cluster_watch_rules,
-            flux: &FluxRepositories::CrdAbsent,
-            namespaces: &BTreeMap::new(),
+            flux: &snapshot.flux,
+            namespaces: &snapshot.namespaces,
             unproven: &HashSet::new(),
             catalog: &Catalog::default(),
             policy: &rules::Policy::default(),
@@ -205,10 +208,10 @@ pub(super) mod tests {
         let key = NamespacedName::new("ns", "key");
         for state in [SecretState::Pending, SecretState::Missing, SecretState::Found(Credentials::basic("u", "p"))] {
             snapshot.secrets.insert(key.clone(), state);
-            assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()), []);
+            assert_eq!(specs(&snapshot, &mk_compiled(&snapshot), &Selections::default(), &operator()), []);
         }
         snapshot.secrets.insert(key, SecretState::Found(mk_ssh()));
-        let specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
+        let specs = specs(&snapshot, &mk_compiled(&snapshot), &Selections::default(), &operator());
         assert!(matches!(specs.as_slice(), [spec] if spec.signing.is_some()), "{specs:?}");
     }
 
@@ -221,7 +224,7 @@ pub(super) mod tests {
         let mut snapshot = mk_snapshot();
         let login = Credentials::basic("u", "p");
         snapshot.secrets.insert(NamespacedName::new("ns", "login"), SecretState::Found(login.clone()));
-        let mut specs = specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator());
+        let mut specs = specs(&snapshot, &mk_compiled(&snapshot), &Selections::default(), &operator());
         specs.sort_by_key(|spec| spec.targets.len());
         let [closed, open] = specs.as_slice() else { panic!("{specs:?}") };
         assert_eq!(open.targets.values().map(|target| target.folder.to_string()).collect::<Vec<_>>(), ["a", "b"]);
@@ -246,10 +249,10 @@ pub(super) mod tests {
         ];
         for state in states {
             snapshot.secrets.insert(NamespacedName::new("ns", "login"), state);
-            assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()).len(), 1);
+            assert_eq!(specs(&snapshot, &mk_compiled(&snapshot), &Selections::default(), &operator()).len(), 1);
         }
         snapshot.secrets.clear();
-        assert_eq!(specs(&mk_compiled(&snapshot), &snapshot.secrets, &operator()).len(), 1);
+        assert_eq!(specs(&snapshot, &mk_compiled(&snapshot), &Selections::default(), &operator()).len(), 1);
     }
 
     #[test]

@@ -1,20 +1,29 @@
 //! Everything that the reconciler looks at, kept current by watches.
 
+use super::flux::{FluxWatch, GIT_REPOSITORIES};
+use super::namespaces::NamespaceLabels;
 use super::outcome::{Kind, ObjectKey};
 use super::secret::{SecretState, SecretWatches};
 use super::status::{Observed, Reported};
-use crate::api::{ClusterWatchRule, GitProvider, GitTarget, ProviderStatus, RuleStatus, TargetStatus, WatchRule};
+use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::{HostPolicy, NamespacedName};
+use crate::rules::flux::FLUX_GROUP;
+use crate::rules::{Catalog, FluxRepositories, Namespaces};
 use futures::FutureExt as _;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+
+/// The annotation by which a person asks for everything to be looked at anew; any other value than before does.
+const REQUESTED_AT: &str = "reconcile.configbutler.ai/requestedAt";
 
 /// One look at all custom resources and the Secrets that they refer to.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +42,10 @@ pub struct Snapshot {
     pub observed: BTreeMap<ObjectKey, Observed>,
     /// By name of the Secret.
     pub secrets: BTreeMap<NamespacedName, SecretState>,
+    /// All namespaces.
+    pub namespaces: Arc<Namespaces>,
+    /// What targets refer to of Flux's.
+    pub flux: FluxRepositories,
 }
 
 type Guarded<K> = Store<DeserializeGuard<K>>;
@@ -45,6 +58,8 @@ pub struct Inputs {
     cluster_watch_rules: Guarded<ClusterWatchRule>,
     changes: SelectAll<BoxStream<'static, ()>>,
     secrets: SecretWatches,
+    namespaces: NamespaceLabels,
+    flux: FluxWatch,
 }
 
 impl fmt::Debug for Inputs {
@@ -54,7 +69,7 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
-    /// Begins to watch the four kinds in all namespaces. `hosts` says where the app of a Secret may get its tokens.
+    /// Begins to watch the four kinds in all namespaces, and these. `hosts` says where the app of a Secret may get its tokens.
     #[must_use]
     pub fn watch(client: &Client, hosts: HostPolicy) -> Self {
         let mut changes = SelectAll::new();
@@ -65,6 +80,8 @@ impl Inputs {
             cluster_watch_rules: watch_kind(client, &mut changes),
             changes,
             secrets: SecretWatches::new(client.clone(), hosts),
+            namespaces: NamespaceLabels::watch(client.clone()),
+            flux: FluxWatch::new(client.clone()),
         }
     }
 
@@ -75,6 +92,7 @@ impl Inputs {
             && self.targets.wait_until_ready().now_or_never().is_some()
             && self.watch_rules.wait_until_ready().now_or_never().is_some()
             && self.cluster_watch_rules.wait_until_ready().now_or_never().is_some()
+            && self.namespaces.is_complete()
     }
 
     /// Returns once any input has changed. May be dropped and called again.
@@ -82,25 +100,50 @@ impl Inputs {
         tokio::select! {
             Some(()) = self.changes.next() => {}
             () = self.secrets.changed() => {}
+            () = self.namespaces.changed() => {}
+            () = self.flux.changed() => {}
         }
     }
 
-    /// What is known now. Secrets that are referred to for the first time are pending, and watched from now on.
-    pub fn snapshot(&mut self) -> Snapshot {
+    /// What is known now. Secrets that are referred to for the first time are pending, and watched from now on; so are
+    /// the repositories of Flux, if the cluster serves them.
+    pub fn snapshot(&mut self, served: &Catalog) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.providers = take(Kind::GitProvider, &self.providers, provider_status, &mut snapshot);
-        snapshot.targets = take(Kind::GitTarget, &self.targets, target_status, &mut snapshot);
-        snapshot.watch_rules = take(Kind::WatchRule, &self.watch_rules, watch_rule_status, &mut snapshot);
-        snapshot.cluster_watch_rules =
-            take(Kind::ClusterWatchRule, &self.cluster_watch_rules, cluster_watch_rule_status, &mut snapshot);
-        let referred = snapshot.providers.iter().flat_map(|provider| {
-            let namespace = provider.namespace().unwrap_or_default();
-            provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
-        });
-        self.secrets.want(referred.collect());
+        snapshot.providers = take(Kind::GitProvider, &self.providers, &mut snapshot);
+        snapshot.targets = take(Kind::GitTarget, &self.targets, &mut snapshot);
+        snapshot.watch_rules = take(Kind::WatchRule, &self.watch_rules, &mut snapshot);
+        snapshot.cluster_watch_rules = take(Kind::ClusterWatchRule, &self.cluster_watch_rules, &mut snapshot);
+        snapshot.namespaces = Arc::clone(self.namespaces.known());
+        let of_flux: BTreeSet<_> = snapshot.targets.iter().filter_map(|target| flux_repository(target)).collect();
+        let kind = served.versions(GIT_REPOSITORIES, FLUX_GROUP).first();
+        self.flux.want(kind.filter(|_| !of_flux.is_empty()));
+        snapshot.flux = self.flux.repositories();
+        self.secrets.want(referred_secrets(&snapshot, &of_flux));
         snapshot.secrets = self.secrets.states().clone();
         snapshot
     }
+}
+
+/// The repository of Flux that `target` refers to.
+fn flux_repository(target: &GitTarget) -> Option<NamespacedName> {
+    let reference = &target.spec.provider_ref;
+    let is_of_flux = reference.kind == "GitRepository" && reference.group == FLUX_GROUP;
+    is_of_flux.then(|| NamespacedName::new(&target.namespace().unwrap_or_default(), &reference.name))
+}
+
+/// The Secrets that providers refer to; of those of Flux, only what a target refers to counts.
+fn referred_secrets(snapshot: &Snapshot, of_flux: &BTreeSet<NamespacedName>) -> BTreeSet<NamespacedName> {
+    let ours = snapshot.providers.iter().flat_map(|provider| {
+        let namespace = provider.namespace().unwrap_or_default();
+        provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
+    });
+    let FluxRepositories::Listed(repositories) = &snapshot.flux else { return ours.collect() };
+    let repositories = repositories.iter().filter(|repository| of_flux.contains(&repository.name));
+    let theirs = repositories.filter_map(|repository| {
+        let secret = repository.spec.as_ref().ok()?.secret.as_ref()?;
+        Some(NamespacedName::new(&repository.name.namespace, secret))
+    });
+    ours.chain(theirs).collect()
 }
 
 fn watch_kind<K>(client: &Client, changes: &mut SelectAll<BoxStream<'static, ()>>) -> Guarded<K>
@@ -128,18 +171,20 @@ where
     store
 }
 
-fn take<K>(kind: Kind, store: &Guarded<K>, status: fn(&K) -> Option<Reported>, snapshot: &mut Snapshot) -> Vec<Arc<K>>
+fn take<K>(kind: Kind, store: &Guarded<K>, snapshot: &mut Snapshot) -> Vec<Arc<K>>
 where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Resource<DynamicType = ()> + HasStatus<Status: Serialize> + Clone + 'static,
 {
     let mut readable = Vec::new();
     for object in store.state() {
         let key = ObjectKey { kind, namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
-        let reported = object.0.as_ref().ok().and_then(status);
+        let status = object.0.as_ref().ok().and_then(HasStatus::status);
         let observed = Observed {
             generation: object.meta().generation.unwrap_or_default(),
             resource_version: object.resource_version().unwrap_or_default(),
-            reported: reported.unwrap_or_default(),
+            uid: object.uid().unwrap_or_default(),
+            requested: object.annotations().get(REQUESTED_AT).cloned(),
+            reported: status.map(Reported::of).unwrap_or_default(),
         };
         snapshot.observed.insert(key.clone(), observed);
         match &object.0 {
@@ -150,40 +195,4 @@ where
         }
     }
     readable
-}
-
-fn provider_status(object: &GitProvider) -> Option<Reported> {
-    object.status.clone().map(Reported::from)
-}
-
-fn target_status(object: &GitTarget) -> Option<Reported> {
-    object.status.clone().map(Reported::from)
-}
-
-fn watch_rule_status(object: &WatchRule) -> Option<Reported> {
-    object.status.clone().map(Reported::from)
-}
-
-fn cluster_watch_rule_status(object: &ClusterWatchRule) -> Option<Reported> {
-    object.status.clone().map(Reported::from)
-}
-
-impl From<ProviderStatus> for Reported {
-    fn from(status: ProviderStatus) -> Self {
-        Self { observed_generation: status.observed_generation, conditions: status.conditions, ..Self::default() }
-    }
-}
-
-impl From<RuleStatus> for Reported {
-    fn from(status: RuleStatus) -> Self {
-        Self { observed_generation: status.observed_generation, conditions: status.conditions, ..Self::default() }
-    }
-}
-
-impl From<TargetStatus> for Reported {
-    fn from(status: TargetStatus) -> Self {
-        let last_commit = status.git_status.and_then(|git| git.last_commit_sha);
-        let TargetStatus { observed_generation, conditions, attribution, .. } = status;
-        Self { observed_generation, conditions, last_commit, attribution }
-    }
 }

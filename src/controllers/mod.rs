@@ -3,18 +3,23 @@
 //! One level-triggered reconciler looks at all inputs at once: whatever changes, the whole is judged anew.
 //!
 //! ```text
-//! inputs (watches) ─┐
-//! catalog ──────────┼─► reconcile: rules::compile ─┬─► branches: git::pool
-//! branch status ────┘                              ├─► RuleSet: watch plane, registration
-//!                                                  └─► outcome ─► status (patches)
+//! inputs (watches) ─┐                              ┌─► branches: git::pool
+//! catalog ──────────┼─► reconcile: rules::compile ─┼─► RuleSet: watch plane, registration
+//! branch status ────┤         selection ◄──────────┼─► outcome ─► status (patches), announcements ─► events
+//! watch report ─────┘                              └─► requests: discovery, watch plane
 //! ```
 
+pub mod announcements;
 pub mod branches;
 pub mod events;
+pub mod flux;
 pub mod inputs;
+pub mod namespaces;
 pub mod outcome;
+pub mod proofs;
 pub mod reconcile;
 pub mod registration;
+pub mod requests;
 pub mod revision;
 pub mod secret;
 pub mod selection;

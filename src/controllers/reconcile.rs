@@ -1,22 +1,31 @@
 //! The reconciler: one look at everything, the whole desired state out, again after each change.
 
+use super::announcements::Announcements;
 use super::branches;
-use super::inputs::Inputs;
-use super::outcome::{self, Kind, ObjectKey, Outcome};
+use super::events::Announcement;
+use super::inputs::{Inputs, Snapshot};
+use super::outcome::{self, Kind, ObjectKey, Outcome, Scene};
+use super::proofs::Proofs;
+use super::requests::Requests;
 use super::revision;
+use super::selection::{self, Selections};
 use super::status::Writer;
 use crate::attribution::Tier;
+use crate::change::Resync;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
 use crate::resource::NamespacedName;
-use crate::rules::{self, Catalog, FluxRepositories, Policy, RuleSet, compile};
+use crate::rules::{self, Catalog, Compiled, Policy, RuleSet, compile};
 use crate::telemetry::metrics::AttributedChanges;
+use crate::watch::discovery::Prompt;
+use crate::watch::report::WatchReport;
 use kube::Client;
-use std::collections::{BTreeMap, HashSet};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// A change is acted upon when nothing else has changed for so long,
@@ -27,6 +36,10 @@ const LATEST: Duration = Duration::from_millis(500);
 /// How often the counts in the statuses of targets are brought up to date: they alone are worth no more patches.
 const COUNTS: Duration = Duration::from_secs(30);
 
+/// How long new rules wait for the statuses to hold what they select: what the API server does not take must not stop
+/// everybody's rules.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What the reconciler works on.
 pub struct Context {
     /// For the custom resources, their statuses, and Secrets.
@@ -35,13 +48,21 @@ pub struct Context {
     pub pool: Arc<Pool>,
     /// What the API server serves, once known.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    /// Makes discovery look now.
+    pub discovery: Prompt,
+    /// How the watches are.
+    pub watches: watch::Receiver<Arc<WatchReport>>,
     /// Where the compiled rules go. The first is sent even when it is empty.
     pub rules: watch::Sender<Arc<RuleSet>>,
+    /// Makes the watches list anew.
+    pub resync: mpsc::UnboundedSender<Resync>,
+    /// Where what is to become an event goes.
+    pub announcements: mpsc::Sender<Announcement>,
     /// How firmly the authors of committed changes are known.
     pub attributed: Arc<AttributedChanges>,
     /// Who commits where a provider does not say.
     pub committer: Identity,
-    /// What providers may do.
+    /// What the administrator has decided.
     pub policy: Policy,
 }
 
@@ -64,52 +85,161 @@ pub enum Error {
 ///
 /// # Errors
 /// When an input has ended for good.
-pub async fn run(context: Context) -> Result<(), Error> {
-    let Context { client, pool, mut catalog, rules, attributed, committer, policy } = context;
-    let mut inputs = Inputs::watch(&client, policy.hosts.clone());
-    let mut writer = Writer::new(client);
+pub async fn run(mut context: Context) -> Result<(), Error> {
+    let mut inputs = Inputs::watch(&context.client, context.policy.hosts.clone());
+    let mut writer = Writer::new(context.client.clone());
     while !inputs.complete() {
         inputs.changed().await;
     }
-    catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
-    let mut published = None;
-    let (mut counted, mut count_due) = (BTreeMap::new(), Instant::now());
+    context.catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
+    let mut memory = Memory::default();
     loop {
-        let snapshot = inputs.snapshot();
-        let served = catalog.borrow_and_update().clone().unwrap_or_default();
-        let ready = branches::ready(&pool.statuses());
-        let compiled = compile(&rules::Inputs {
-            providers: &snapshot.providers,
-            targets: &snapshot.targets,
-            watch_rules: &snapshot.watch_rules,
-            cluster_watch_rules: &snapshot.cluster_watch_rules,
-            flux: &FluxRepositories::CrdAbsent,
-            namespaces: &BTreeMap::new(),
-            unproven: &HashSet::new(),
-            catalog: &served,
-            policy: &policy,
-            ready: &ready,
-        });
-        let mut specs = branches::specs(&compiled, &snapshot.secrets, &committer);
-        revision::stamp(&mut specs, &snapshot);
-        pool.apply(specs, &HashSet::new());
-        if published.as_deref() != Some(&compiled.set) {
-            let set = Arc::new(compiled.set.clone());
-            rules.send_replace(Arc::clone(&set));
-            published = Some(set);
+        let next = look(&mut context, &mut memory, &mut inputs, &mut writer);
+        change(&mut inputs, &mut context, &mut writer, next).await?;
+    }
+}
+
+/// What one look leaves for the next.
+#[derive(Debug, Default)]
+struct Memory {
+    selections: Selections,
+    requests: Requests,
+    proofs: Proofs,
+    announcements: Announcements,
+    published: Option<Arc<RuleSet>>,
+    /// Since when new rules wait for the statuses.
+    waits: Option<Instant>,
+    /// When numbers are worth a patch next.
+    count_due: Option<Instant>,
+    counted: BTreeMap<ObjectKey, BTreeMap<String, i64>>,
+}
+
+/// Looks at everything, and tells everybody what is wanted of them. Returns when to look again if nothing changes.
+fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer: &mut Writer) -> Instant {
+    let now = Instant::now();
+    let served = context.catalog.borrow_and_update().clone().unwrap_or_default();
+    let snapshot = inputs.snapshot(&served);
+    let statuses = context.pool.statuses();
+    let mut compiled = compile(&rules::Inputs {
+        providers: &snapshot.providers,
+        flux: &snapshot.flux,
+        targets: &snapshot.targets,
+        watch_rules: &snapshot.watch_rules,
+        cluster_watch_rules: &snapshot.cluster_watch_rules,
+        namespaces: &snapshot.namespaces,
+        catalog: &served,
+        policy: &context.policy,
+        ready: &branches::ready(&statuses),
+        unproven: &memory.proofs.unproven(),
+    });
+    memory.proofs.observe(&snapshot, &compiled, &statuses);
+    let is_gone = |group: &str, resource: &str| served.is_gone(group, resource);
+    memory.selections.observe(selection::look(&snapshot, &compiled, &statuses), &is_gone, now);
+    let kept = compiled.targets.keys().map(|name| (name.clone(), memory.selections.kept(name))).collect();
+    compiled.set = compiled.set.keeping(&kept, &served);
+
+    let mut specs = branches::specs(&snapshot, &compiled, &memory.selections, &context.committer);
+    revision::stamp(&mut specs, &snapshot);
+    context.pool.apply(specs, &compiled.halted);
+    answer_requests(context, memory, &snapshot, &compiled);
+
+    let watches = Arc::clone(&context.watches.borrow_and_update());
+    let branches = context.pool.statuses();
+    let scene = Scene {
+        snapshot: &snapshot,
+        compiled: &compiled,
+        branches: &branches,
+        watches: &watches,
+        selections: &memory.selections,
+    };
+    let mut outcomes = outcome::derive(&scene);
+    let counts = memory.count_due.is_none_or(|due| due <= now);
+    if counts {
+        memory.count_due = Some(now + COUNTS);
+        memory.counted = count(&outcomes, &context.attributed);
+    }
+    add_numbers(&mut outcomes, memory);
+    announce(context, memory, &snapshot, &compiled, &outcomes);
+    writer.report(&snapshot.observed, outcomes, counts);
+    publish(context, memory, &snapshot, &compiled, writer, now);
+    let retry = memory.waits.map(|since| since + PATIENCE).filter(|retry| *retry > now);
+    [memory.count_due, memory.selections.due(), retry].into_iter().flatten().min().unwrap_or(now + COUNTS)
+}
+
+/// Sends the rules to whoever watches and registers, as soon as the statuses hold what they select: what is written and
+/// selected no more after a crash could not be told from anybody's files else.
+fn publish(
+    context: &Context,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+    writer: &Writer,
+    now: Instant,
+) {
+    if memory.published.as_deref() == Some(&compiled.set) {
+        memory.waits = None;
+        return;
+    }
+    let is_stored = |name: &NamespacedName| {
+        let key = ObjectKey::of(Kind::GitTarget, name);
+        let Some(observed) = snapshot.observed.get(&key) else { return true };
+        let stored = writer.reported(&key, observed).selection();
+        selection::lost(&memory.selections.selection(name), &stored).is_empty()
+    };
+    let missing = compiled.targets.keys().find(|name| !is_stored(name));
+    if let Some(missing) = missing {
+        let since = *memory.waits.get_or_insert(now);
+        if now < since + PATIENCE {
+            return;
         }
-        let mut outcomes = outcome::derive(&snapshot, &compiled, &pool.statuses());
-        if count_due <= Instant::now() {
-            count_due = Instant::now() + COUNTS;
-            counted = count(&outcomes, &attributed);
+        tracing::warn!(target = %missing, "Rules take effect although the status of their target could not be written");
+    } else {
+        memory.waits = None;
+    }
+    let set = Arc::new(compiled.set.clone());
+    context.rules.send_replace(Arc::clone(&set));
+    memory.published = Some(set);
+}
+
+fn answer_requests(context: &Context, memory: &mut Memory, snapshot: &Snapshot, compiled: &Compiled) {
+    let asked = memory.requests.take(snapshot, compiled);
+    if asked.is_empty() {
+        return;
+    }
+    context.discovery.ask();
+    for target in asked {
+        tracing::info!(target = %target, "Looking at everything anew, as somebody asked");
+        if context.resync.send(Resync::Target(target)).is_err() {
+            tracing::debug!("Nobody lists any more: the program is leaving");
         }
-        for (key, counts) in &counted {
-            if let Some(outcome) = outcomes.get_mut(key) {
-                outcome.attribution.clone_from(counts);
-            }
+    }
+}
+
+fn add_numbers(outcomes: &mut BTreeMap<ObjectKey, Outcome>, memory: &Memory) {
+    let counted = memory.counted.iter().map(|(key, counts)| (key.clone(), "attribution", json!(counts)));
+    let handled = memory.requests.handled().iter();
+    let handled =
+        handled.map(|(name, value)| (ObjectKey::of(Kind::GitTarget, name), "lastHandledRequest", json!(value)));
+    for (key, field, value) in counted.chain(handled) {
+        if let Some(outcome) = outcomes.get_mut(&key) {
+            outcome.rest.insert(field.to_owned(), value);
         }
-        writer.report(&snapshot.observed, outcomes);
-        change(&mut inputs, &mut catalog, &pool, &mut writer, count_due).await?;
+    }
+}
+
+fn announce(
+    context: &Context,
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+    outcomes: &BTreeMap<ObjectKey, Outcome>,
+) {
+    let mut new = memory.announcements.of_outcomes(snapshot, outcomes);
+    new.extend(memory.announcements.of_secrets(snapshot, compiled, &memory.selections));
+    for announcement in new {
+        if let Err(error) = context.announcements.try_send(announcement) {
+            tracing::warn!(%error, "An event is left out");
+        }
     }
 }
 
@@ -128,20 +258,15 @@ fn count(
 }
 
 /// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile.
-async fn change(
-    inputs: &mut Inputs,
-    catalog: &mut watch::Receiver<Option<Arc<Catalog>>>,
-    pool: &Pool,
-    writer: &mut Writer,
-    latest: Instant,
-) -> Result<(), Error> {
+async fn change(inputs: &mut Inputs, context: &mut Context, writer: &mut Writer, latest: Instant) -> Result<(), Error> {
     let mut changed: Option<(Instant, Instant)> = None;
     loop {
         let due = changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
         tokio::select! {
             () = inputs.changed() => {}
-            result = catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
-            () = pool.changed() => {}
+            result = context.catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
+            Ok(()) = context.watches.changed() => {}
+            () = context.pool.changed() => {}
             () = writer.progress() => continue,
             () = tokio::time::sleep_until(latest) => return Ok(()),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(()),

@@ -3,9 +3,12 @@
 //! Pure: git and the clock stay outside. The index runs ahead of the branch by what the open batch will do.
 
 mod deselected;
+mod doubts;
 mod sweep;
+mod targets;
 
 pub use self::deselected::{Deselected, recognise};
+pub use self::doubts::Doubt;
 pub use self::sweep::{Candidate, Sweep};
 use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
@@ -16,7 +19,7 @@ use super::mailbox::Message;
 use super::message::Installation;
 use super::missed::Missed;
 use super::spec::{Identity, PruneMode, TargetSpec};
-use super::sweeps::{Sweeps, Told};
+use super::sweeps::Sweeps;
 use super::tree::TreeIndex;
 use super::window::Windows;
 use crate::change::{Change, Content, SeedItem, SeedScope};
@@ -82,16 +85,6 @@ impl Seed {
         let (seen, kept, settled) = (HashSet::new(), HashSet::new(), HashSet::new());
         Self { begun: Some(begun), seen, kept, settled, writes: Vec::new() }
     }
-}
-
-/// A file that somebody else made, and what is to stand in it. If it describes the same object, it is left alone,
-/// comments and all.
-#[derive(Clone, Debug)]
-pub struct Doubt {
-    /// The blob that is there.
-    pub existing: Oid,
-    /// What is to be there.
-    pub manifest: Manifest,
 }
 
 /// Now, for deadlines and for signatures.
@@ -165,49 +158,6 @@ impl Stage {
         kinds.any(|(_, kind)| path.as_str().starts_with(&layout::folder_of(folder, kind, None)))
     }
 
-    /// Drops what is not committed for targets that are not to be `kept`, and forgets them.
-    pub fn drop_targets(&mut self, kept: impl Fn(&NamespacedName, &TargetSpec) -> bool) {
-        let dropped = self.targets.iter().filter(|(name, target)| !kept(name, target));
-        for name in dropped.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.targets.remove(&name);
-            self.drop_target(&name);
-            self.refused.remove(&name);
-            self.kinds.retain(|(of, _)| *of != name);
-            self.sweeps.remove(&name);
-            self.files.remove(&name);
-        }
-    }
-
-    /// Takes over the targets and the committer. The index must be loaded anew when folders changed, with nothing open.
-    /// Returns the targets that may have more files removed than before: their lists are to be asked for.
-    pub fn set_targets(
-        &mut self,
-        targets: BTreeMap<NamespacedName, TargetSpec>,
-        committer: Identity,
-        now: Instant,
-    ) -> BTreeSet<NamespacedName> {
-        let before = std::mem::replace(&mut self.targets, targets);
-        self.committer = committer;
-        let Self { targets, missed, sweeps, .. } = self;
-        let is_in_folder = |path: &RepoPath| targets.values().any(|target| target.folder.contains(path));
-        missed.retain(|target| targets.contains_key(target), is_in_folder);
-        let mut freer = BTreeSet::new();
-        for (name, new) in targets {
-            let Some(old) = before.get(name).filter(|old| old.folder == new.folder) else { continue };
-            let sweeps = sweeps.entry(name.clone()).or_default();
-            let is_wanted = |path: &RepoPath| {
-                let of = layout::type_at(&new.folder, path.as_str());
-                of.is_some_and(|(kind, namespace)| {
-                    [&new.selection, &new.gone].iter().any(|selection| selection.covers(&kind, namespace.as_deref()))
-                })
-            };
-            if sweeps.allow(old.prune, new.prune, is_wanted, now) {
-                freer.insert(name.clone());
-            }
-        }
-        freer
-    }
-
     /// How many files of each target are laid out as those of objects are.
     #[must_use]
     pub const fn files(&self) -> &BTreeMap<NamespacedName, usize> {
@@ -224,30 +174,6 @@ impl Stage {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.windows.waiting() + self.batch.files()
-    }
-
-    /// The sweeps of a target.
-    #[must_use]
-    pub fn sweeps(&self, target: &NamespacedName) -> Option<&Sweeps> {
-        self.sweeps.get(target)
-    }
-
-    /// When files that are held back are to be asked for next.
-    #[must_use]
-    pub fn sweeps_due(&self) -> Option<Instant> {
-        self.sweeps.values().filter_map(Sweeps::due).min()
-    }
-
-    /// The targets of which files that were held back are to be asked for now.
-    pub fn take_sweeps_due(&mut self, now: Instant) -> Vec<NamespacedName> {
-        let due = self.sweeps.iter_mut().filter_map(|(name, sweeps)| sweeps.take_due(now).then(|| name.clone()));
-        due.collect()
-    }
-
-    /// What came of the sweeps of each target since this was last called.
-    pub fn take_told(&mut self) -> Vec<(NamespacedName, Told, usize)> {
-        let told = self.sweeps.iter_mut().map(|(name, sweeps)| (name.clone(), sweeps.take_told(), sweeps.held_back()));
-        told.filter(|(_, told, _)| *told != Told::default()).collect()
     }
 
     /// The folders of all targets.
@@ -323,78 +249,6 @@ impl Stage {
         Commit { target, author, committer, message, files }
     }
 
-    /// Drops everything that is not committed yet.
-    pub fn forget(&mut self) {
-        self.miss_everything();
-        self.batch.take();
-        self.windows = Windows::default();
-        self.seeds.clear();
-        self.seed_doubts.clear();
-        self.blobs.clear();
-        (self.seed_doubt_bytes, self.blob_bytes) = (0, 0);
-        self.index = TreeIndex::default();
-    }
-
-    /// What the commits of the open batch overwrite, each the first time, and somebody else has made.
-    pub fn take_doubts(&mut self) -> Vec<(RepoPath, Doubt)> {
-        let mut doubts = Vec::new();
-        self.batch.retain(|draft| {
-            if let Draft::Changes(_, edits) = draft {
-                for edit in edits {
-                    if let (Some(existing), Some(manifest)) = (edit.doubt.take(), &edit.content) {
-                        doubts.push((edit.path.clone(), Doubt { existing, manifest: manifest.clone() }));
-                    }
-                }
-            }
-            true
-        });
-        doubts
-    }
-
-    /// Takes out of the open batch the write that `doubt` is about: the file says the same already.
-    pub fn adopt(&mut self, path: &RepoPath, doubt: &Doubt) {
-        let is_it = |edit: &Edit| edit.path == *path && edit.content.as_ref() == Some(&doubt.manifest);
-        let mut found = false;
-        self.batch.retain(|draft| {
-            if let Draft::Changes(_, edits) = draft
-                && let Some(at) = edits.iter().position(is_it).filter(|_| !found)
-            {
-                edits.remove(at);
-                found = true;
-            }
-            true
-        });
-        if found && self.index.get(path) == Some(self.oid(&doubt.manifest)) {
-            self.index.leave(path.clone(), doubt.existing);
-        }
-    }
-
-    /// The files of lists that somebody else has made; none unless `all` or enough to be worth a look.
-    pub fn take_seed_doubts(&mut self, all: bool) -> Vec<(Arc<SeedScope>, RepoPath, Doubt)> {
-        if !all && self.seed_doubt_bytes < PACK_BYTES {
-            return Vec::new();
-        }
-        self.seed_doubt_bytes = 0;
-        std::mem::take(&mut self.seed_doubts)
-    }
-
-    /// Notes that not all that a list differs in could be looked at: it proves nothing about what it does not write.
-    pub fn undecided(&mut self, scope: &Arc<SeedScope>) {
-        if let Some(seed) = self.seeds.get_mut(scope) {
-            seed.begun = None;
-        }
-    }
-
-    /// Writes a file of a list that says something else than `manifest`.
-    pub fn overwrite(&mut self, scope: &Arc<SeedScope>, path: RepoPath, manifest: Manifest) {
-        let oid = self.oid(&manifest);
-        if let Some(seed) = self.seeds.get_mut(scope) {
-            self.blob_bytes += manifest.len();
-            seed.writes.push((path.clone(), oid));
-            self.blobs.push((scope.target.clone(), path, manifest));
-        }
-    }
-
     /// Whether enough blobs wait to be stored to be worth a pack.
     #[must_use]
     pub const fn has_blobs(&self) -> bool {
@@ -416,44 +270,6 @@ impl Stage {
         };
         let blobs = self.blobs.iter().map(|(target, path, _)| (target.clone(), path.clone()));
         self.batch.drafts().iter().flat_map(of_draft).chain(blobs).collect()
-    }
-
-    /// Drops what is about to be written; somebody must ask for it again.
-    pub fn drop_batch(&mut self) {
-        self.miss_everything();
-        self.batch.take();
-        self.seeds.clear();
-        self.seed_doubts.clear();
-        self.blobs.clear();
-        self.blob_bytes = 0;
-    }
-
-    fn miss_everything(&mut self) {
-        self.targets.keys().for_each(|target| self.missed.target(target));
-        self.sweeps.values_mut().for_each(Sweeps::forget);
-    }
-
-    /// Drops what is about to be written for `target`, and takes nothing more for it.
-    pub fn refuse(&mut self, target: &NamespacedName) {
-        self.refused.insert(target.clone());
-        self.missed.target(target);
-        if let Some(sweeps) = self.sweeps.get_mut(target) {
-            sweeps.forget();
-        }
-        self.drop_target(target);
-    }
-
-    fn drop_target(&mut self, target: &NamespacedName) {
-        self.windows.forget(target);
-        self.batch.retain(|draft| draft.target() != target);
-        self.seeds.retain(|scope, _| scope.target != *target);
-        self.seed_doubts.retain(|(scope, _, _)| scope.target != *target);
-        self.blobs.retain(|(other, _, _)| other != target);
-    }
-
-    /// Takes changes for all targets again; what they missed must be asked for.
-    pub fn pardon(&mut self) {
-        self.refused.clear();
     }
 
     /// The objects whose content must be asked for again.
@@ -504,6 +320,7 @@ impl Stage {
         if !may_go {
             return;
         }
+        self.kinds.insert((change.target.clone(), Arc::clone(&change.id.kind)));
         self.foreign.object_changed(&change.path);
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),

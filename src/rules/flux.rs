@@ -17,9 +17,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(300);
 pub const FLUX_GROUP: &str = "source.toolkit.fluxcd.io";
 
 /// What is known of the Flux repositories of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FluxRepositories {
     /// The cluster does not know the kind.
+    #[default]
     CrdAbsent,
     /// They cannot be read: why, and what to do.
     Unreadable(String),

@@ -6,6 +6,7 @@
 mod attribution_matrix;
 mod attribution_storm;
 mod bad_input;
+mod beside_gitops;
 mod canary;
 mod credentials;
 mod discovery;

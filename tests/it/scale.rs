@@ -6,85 +6,19 @@ use crate::support::control_plane::ControlPlane;
 use crate::support::operator::{Mirror, Operator, SOON, apply, install_definitions};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
+use crate::support::teams::{
+    self, BUILT_IN, CUSTOM, FEW, POLL, RARE, custom, file, namespace, object, rule, teams, until_mirrored, wanted,
+};
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// How many namespaces have rules, four each.
-const NAMESPACES: usize = 50;
-/// Types that the API server has by itself: as a rule names them, and as the audit log does.
-const BUILT_IN: [(&str, &str); 10] = [
-    ("configmaps", "core/v1/configmaps"),
-    ("limitranges", "core/v1/limitranges"),
-    ("resourcequotas", "core/v1/resourcequotas"),
-    ("services", "core/v1/services"),
-    ("deployments", "apps/v1/deployments"),
-    ("statefulsets", "apps/v1/statefulsets"),
-    ("roles", "rbac.authorization.k8s.io/v1/roles"),
-    ("rolebindings", "rbac.authorization.k8s.io/v1/rolebindings"),
-    ("networkpolicies", "networking.k8s.io/v1/networkpolicies"),
-    ("poddisruptionbudgets", "policy/v1/poddisruptionbudgets"),
-];
-/// Types that have a definition.
-const CUSTOM: usize = 20;
-/// The first of these are wanted in a few namespaces only,
-const RARE: usize = 5;
-/// so many, which is less than the default of `--namespaced-watch-limit`.
-const FEW: usize = 8;
-/// The least `pollInterval` that a provider may have.
-const POLL: Duration = Duration::from_secs(10);
 /// How often discovery looks while a quiet cluster is observed.
 const REFRESH: Duration = Duration::from_secs(5);
 /// Nothing is asked for so long: what was begun before is over then.
 const SETTLED: Duration = Duration::from_secs(8);
 /// How long a quiet cluster is observed.
 const OBSERVED: Duration = Duration::from_secs(35);
-
-fn namespace(number: usize) -> String {
-    format!("team-{number:02}")
-}
-
-fn custom(number: usize) -> String {
-    format!("kind{number:02}s")
-}
-
-fn definitions() -> String {
-    let schema = "{openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}";
-    (0..CUSTOM).fold(String::new(), |mut all, number| {
-        let plural = custom(number);
-        writeln!(all, "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.scale.test}}\nspec:\n  group: scale.test\n  scope: Namespaced\n  names: {{plural: {plural}, kind: Kind{number:02}}}\n  versions: [{{name: v1, served: true, storage: true, schema: {schema}}}]").unwrap();
-        all
-    })
-}
-
-/// The types that each of the four rules of a namespace names.
-fn wanted(team: usize) -> [Vec<String>; 4] {
-    let built_in = |range: std::ops::Range<usize>| BUILT_IN[range].iter().map(|(name, _)| (*name).to_owned()).collect();
-    let rare = if team < FEW { 0..RARE } else { 0..0 };
-    let customs = |range: std::ops::Range<usize>| range.map(custom);
-    [built_in(0..5), built_in(4..10), customs(RARE..13).collect(), customs(12..CUSTOM).chain(customs(rare)).collect()]
-}
-
-/// A target and four rules for each namespace, all on one branch of one provider.
-fn teams(provider: &str) -> String {
-    let mut all = String::new();
-    for team in 0..NAMESPACES {
-        let namespace = namespace(team);
-        write!(all, "---\napiVersion: configbutler.ai/v1alpha1\nkind: GitTarget\nmetadata: {{name: live, namespace: {namespace}}}\nspec: {{providerRef: {{name: git, namespace: {provider}}}, branch: main, baseFolder: {namespace}}}\n").unwrap();
-        for (number, resources) in wanted(team).iter().enumerate() {
-            let resources = resources.join(", ");
-            all.push_str(&rule(&namespace, number, &resources));
-        }
-    }
-    all
-}
-
-fn rule(namespace: &str, number: usize, resources: &str) -> String {
-    format!(
-        "---\napiVersion: configbutler.ai/v1alpha1\nkind: WatchRule\nmetadata: {{name: rule-{number}, namespace: {namespace}}}\nspec: {{sinkRef: {{name: live}}, rules: [{{resources: [{resources}]}}]}}\n"
-    )
-}
 
 /// The watches that these rules need: one in all namespaces, or one in each of a few.
 fn expected_watches(few: usize) -> BTreeMap<String, Vec<String>> {
@@ -125,14 +59,7 @@ async fn two_hundred_rules_share_watches_and_cost_nothing_when_nothing_happens()
     let account = Account::create(&cluster, &[("*", &["*"])]).await.unwrap();
     install_definitions(&cluster).await.unwrap();
     let mirror = Mirror::prepare(&cluster, "platform").await.unwrap();
-    apply(&cluster, &definitions()).await.unwrap();
-    let namespaces = (0..NAMESPACES)
-        .map(|team| format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", namespace(team)));
-    apply(&cluster, &namespaces.collect::<String>()).await.unwrap();
-    apply(&cluster, &provider(&mirror)).await.unwrap();
-    eventually(SOON, "all types to be served", async || Ok(Some(apply(&cluster, &objects("before")).await?)))
-        .await
-        .unwrap();
+    teams::prepare(&cluster, &mirror).await.unwrap();
     let work_dir = ScratchDir::new().unwrap();
     let refresh = format!("--discovery-refresh={}s", REFRESH.as_secs());
     let operator = Operator::start_again(&cluster, &work_dir, &[&refresh], &account.environment()).unwrap();
@@ -141,7 +68,7 @@ async fn two_hundred_rules_share_watches_and_cost_nothing_when_nothing_happens()
     until_watches(&cluster, &expected_watches(FEW))
         .await
         .unwrap_or_else(|error| panic!("{error:#}; {}", operator.log()));
-    until_mirrored(&mirror, "before", FEW).await.unwrap_or_else(|error| panic!("{error:#}; {}", operator.log()));
+    until_mirrored(&mirror).await.unwrap_or_else(|error| panic!("{error:#}; {}", operator.log()));
 
     // One more namespace wants a type: one more watch, and none of the others is touched.
     let before = audit::entries(&cluster).unwrap().len();
@@ -164,52 +91,6 @@ async fn two_hundred_rules_share_watches_and_cost_nothing_when_nothing_happens()
 
     quiet(&cluster, &mirror).await.unwrap_or_else(|error| panic!("{error:#}; {}", operator.log()));
     operator.terminate().await.unwrap();
-}
-
-fn provider(mirror: &Mirror) -> String {
-    let (namespace, server, url) = (&mirror.namespace, &mirror.server, mirror.repo.url());
-    format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: git, namespace: {namespace}}}\nstringData: {{username: {}, password: {}}}\n---\napiVersion: configbutler.ai/v1alpha1\nkind: GitProvider\nmetadata: {{name: git, namespace: {namespace}}}\nspec:\n  url: {url}\n  secretRef: {{name: git}}\n  allowedBranches: [main]\n  push: {{interval: 200ms}}\n  pollInterval: {}s\n  accessPolicy: {{namespacedRules: {{mode: AllNamespaces}}}}\n",
-        server.user(),
-        server.password(),
-        POLL.as_secs(),
-    )
-}
-
-fn object(team: usize, number: usize, value: &str) -> String {
-    format!(
-        "---\napiVersion: scale.test/v1\nkind: Kind{number:02}\nmetadata: {{name: web, namespace: {}}}\nspec: {{value: {value}}}\n",
-        namespace(team)
-    )
-}
-
-/// A config map in each namespace, and an object of each other type in one of them.
-fn objects(value: &str) -> String {
-    let maps = (0..NAMESPACES).map(|team| {
-        format!(
-            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web, namespace: {}}}\ndata: {{value: {value}}}\n",
-            namespace(team)
-        )
-    });
-    maps.chain((0..CUSTOM).map(|number| object(0, number, value))).collect()
-}
-
-fn file(team: usize, number: usize) -> String {
-    let namespace = namespace(team);
-    format!("{namespace}/scale.test/v1/{}/{namespace}/web.yaml", custom(number))
-}
-
-/// Waits until all [`objects`] are in the repository, and nothing besides.
-async fn until_mirrored(mirror: &Mirror, value: &str, few: usize) -> Result<()> {
-    let map = |team: usize| format!("{0}/core/v1/configmaps/{0}/web.yaml", namespace(team));
-    let mut expected: Vec<String> = (0..NAMESPACES).map(map).chain((0..CUSTOM).map(|number| file(0, number))).collect();
-    expected.sort();
-    eventually(3 * SOON, &format!("{value} in all {} files, with {few} few", expected.len()), async || {
-        let files = mirror.repo.files("main");
-        ensure!(files == expected, "{} files", files.len());
-        Ok(Some(()))
-    })
-    .await
 }
 
 /// Observes a cluster in which nothing happens.

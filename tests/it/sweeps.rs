@@ -7,14 +7,11 @@ use crate::support::engine::{
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::{RemoteRepo, git_command};
-use crate::support::scratch::ScratchDir;
 use gitops_reverser::change::{Change, Content, Resync, SeedItem, SeedScope};
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::spec::{BranchSpec, Prune, PruneMode, TargetSpec};
 use gitops_reverser::git::status::{PushState, RemoteState, Severity, TargetStatus};
-use gitops_reverser::resource::{
-    BaseFolder, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, ResourceType, layout,
-};
+use gitops_reverser::resource::{BaseFolder, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, layout};
 use gitops_reverser::rules::Selection;
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -58,7 +55,7 @@ async fn asked(engine: &mut Engine) {
 }
 
 /// Commits `files` in one commit, as somebody else.
-fn commit_files(repo: &RemoteRepo, files: impl IntoIterator<Item = (String, String)>) {
+pub(crate) fn commit_files(repo: &RemoteRepo, files: impl IntoIterator<Item = (String, String)>) {
     let mut git = git_command();
     git.arg("--git-dir").arg(repo.path()).args(["fast-import", "--quiet", "--date-format=now"]);
     let mut import = git.stdin(Stdio::piped()).spawn().unwrap();

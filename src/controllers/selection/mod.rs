@@ -10,11 +10,14 @@
 //! What is to go stays remembered until the worker of the branch says that no file of it is left. Labels play no part in
 //! that: files of objects whose labels match no more are removed by whoever watches these.
 
+mod look;
 mod parts;
 #[cfg(test)]
 mod tests;
 
-use self::parts::{beyond_places, lost, union};
+pub use self::look::look;
+pub use self::parts::lost;
+use self::parts::union;
 use crate::resource::NamespacedName;
 use crate::rules::{Selected, Selection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +45,8 @@ pub struct TargetLook {
     pub name: NamespacedName,
     /// Its uid: one that was deleted and made anew has no past.
     pub uid: String,
-    /// What its status holds.
-    pub stored: Selection,
+    /// What its status holds; `None` while it cannot be read.
+    pub stored: Option<Selection>,
     /// What of that which was to go has no files left, as its worker says.
     pub swept: Option<Arc<Selection>>,
 }
@@ -148,12 +151,13 @@ impl Selections {
     fn observe_targets(&mut self, targets: Vec<TargetLook>) {
         let mut before = std::mem::take(&mut self.targets);
         for TargetLook { name, uid, stored, swept } in targets {
-            let mut memory = match before.remove(&name) {
-                Some(memory) if memory.uid == uid => memory,
-                _ => {
+            let mut memory = match (before.remove(&name).filter(|memory| memory.uid == uid), stored) {
+                (Some(memory), _) => memory,
+                (None, Some(restored)) => {
                     self.rules.retain(|(_, target), _| *target != name);
-                    Memory { uid, restored: stored, ..Memory::default() }
+                    Memory { uid, restored, ..Memory::default() }
                 }
+                (None, None) => continue,
             };
             if swept.is_some_and(|swept| swept == memory.gone) {
                 memory.gone = Arc::default();
@@ -231,10 +235,10 @@ impl Selections {
         self.targets.get(target).map(|memory| Arc::clone(&memory.gone)).unwrap_or_default()
     }
 
-    /// All that the status of the target has to hold: what may have files.
+    /// All that the status of the target has to hold: what may have files. `None` while nothing is known of the target.
     #[must_use]
-    pub fn stored(&self, target: &NamespacedName) -> Selection {
-        union([&self.selection(target), &*self.gone(target)])
+    pub fn stored(&self, target: &NamespacedName) -> Option<Selection> {
+        self.targets.get(target).map(|memory| union([&self.selection(target), &*memory.gone]))
     }
 }
 
@@ -277,7 +281,7 @@ impl Memory {
         let going = going.iter().flat_map(Selection::iter).filter(|part| part.deletes).cloned();
         let gone = union([&*self.gone, &Selection::new(going)]);
         let stays = union(std::iter::once(covered).chain(self.past()));
-        let gone = beyond_places(&gone, &stays);
+        let gone = gone.minus(&stays);
         if gone != *self.gone {
             self.gone = Arc::new(gone);
         }

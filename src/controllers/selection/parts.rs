@@ -19,7 +19,8 @@ fn by_type(selection: &Selection) -> BTreeMap<Type<'_>, Vec<&Selected>> {
 }
 
 /// The parts of `old` that `new` does not select: other namespaces or other labels, in whatever version.
-pub(super) fn lost(old: &Selection, new: &Selection) -> Vec<Selected> {
+#[must_use]
+pub fn lost(old: &Selection, new: &Selection) -> Vec<Selected> {
     let new = by_type(new);
     let rest = old.iter().map(|part| {
         let same = new.get(&of(part)).into_iter().flatten();
@@ -28,16 +29,6 @@ pub(super) fn lost(old: &Selection, new: &Selection) -> Vec<Selected> {
         Selected { namespaces, ..part.clone() }
     });
     rest.filter(|part| !part.namespaces.is_empty()).collect()
-}
-
-/// `selection` without the places where `other` has anything, whatever its labels.
-pub(super) fn beyond_places(selection: &Selection, other: &Selection) -> Selection {
-    let other = by_type(other);
-    Selection::new(selection.iter().map(|part| {
-        let same = other.get(&of(part)).into_iter().flatten();
-        let namespaces = same.fold(part.namespaces.clone(), |rest, one| rest.minus(&one.namespaces));
-        Selected { namespaces, ..part.clone() }
-    }))
 }
 
 /// What any of `selections` holds, with as few parts as possible.

@@ -44,7 +44,7 @@ fn target(name: &str) -> NamespacedName {
 }
 
 fn mk_target(stored: &str) -> TargetLook {
-    TargetLook { name: target("t"), uid: "1".to_owned(), stored: sel(stored), swept: None }
+    TargetLook { name: target("t"), uid: "1".to_owned(), stored: Some(sel(stored)), swept: None }
 }
 
 fn mk_rule(uid: &str, generation: i64, selection: &str, effect: Effect) -> RuleLook {
@@ -314,7 +314,7 @@ fn a_target_made_anew_has_no_past() {
     look("1", vec![mk_rule("r", 1, "a@x", FULL)]);
     look("2", vec![]);
     assert_eq!(selections.due(), None);
-    assert!(selections.stored(&target("t")).is_empty());
+    assert!(selections.stored(&target("t")).unwrap().is_empty());
 }
 
 #[test]
@@ -327,7 +327,10 @@ fn what_was_swept_is_forgotten() {
         let rules = vec![mk_rule("r", 1, "a@x", FULL)];
         let look = Look { targets: vec![target], rules };
         selections.observe(look, &|_, _| false, start + Duration::from_secs(at));
-        (text(&selections.gone(&super::tests::target("t"))), text(&selections.stored(&super::tests::target("t"))))
+        (
+            text(&selections.gone(&super::tests::target("t"))),
+            text(&selections.stored(&super::tests::target("t")).unwrap()),
+        )
     };
     let own = |gone: &str, stored: &str| (gone.to_owned(), stored.to_owned());
     assert_eq!(look(0, None), own("", "a@x b@x"));
@@ -372,7 +375,7 @@ proptest! {
             let target_look = TargetLook { swept: swept.clone(), ..mk_target(&stored) };
             let rules = rules.into_values().collect();
             selections.observe(Look { targets: vec![target_look], rules }, &|_, _| false, now);
-            let (gone, after) = (selections.gone(&target("t")), selections.stored(&target("t")));
+            let (gone, after) = (selections.gone(&target("t")), selections.stored(&target("t")).unwrap());
             let kept = union([&wanted, &selections.kept(&target("t"))]);
             prop_assert!(places(&gone).is_disjoint(&places(&kept)), "{} is wanted: {}", text(&gone), text(&kept));
             prop_assert!(lost(&wanted, &after).is_empty(), "{} is not stored: {}", text(&wanted), text(&after));

@@ -17,8 +17,7 @@ pub struct Deselected {
     target: NamespacedName,
     folder: BaseFolder,
     gone: Arc<Selection>,
-    /// Whether each really is the object that its path says must be read from its content. Its type may have no kind:
-    /// then nobody knows the type any more.
+    /// Files that are to go if they are what their paths say. Their type may have no kind: then nobody knows it any more.
     pub candidates: Vec<Candidate>,
 }
 
@@ -59,7 +58,7 @@ impl Stage {
         for kind in self.versions(folder, kind) {
             let flat = Arc::new(ResourceType { namespaced: false, ..(*kind).clone() });
             let prefix = layout::folder_of(folder, &kind, None);
-            for (path, oid) in self.index.below(&prefix) {
+            for (path, _) in self.index.below(&prefix) {
                 let scoped = layout::object_at(folder, &kind, path.as_str()).map(|name| (&kind, name));
                 let name = scoped.or_else(|| {
                     let name = layout::object_at(folder, &flat, path.as_str())?;
@@ -67,8 +66,8 @@ impl Stage {
                 });
                 let Some((kind, name)) = name else { continue };
                 if namespaces.contains(name.namespace.as_deref()) {
-                    let (path, kind) = (path.clone(), Arc::clone(kind));
-                    found.push(Candidate { path, oid, kind, name, successor: None });
+                    let (path, kind, doubtful) = (path.clone(), Arc::clone(kind), self.index.doubtful(path));
+                    found.push(Candidate { path, doubtful, kind, name, successor: None });
                 }
             }
         }

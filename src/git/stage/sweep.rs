@@ -16,7 +16,7 @@ pub struct Sweep {
     scope: Arc<SeedScope>,
     begun: Option<Instant>,
     writes: Vec<(RepoPath, Oid)>,
-    /// Whether each really is the object that its path says must be read from its content.
+    /// Files that are to go if they are what their paths say.
     pub candidates: Vec<Candidate>,
 }
 
@@ -25,8 +25,8 @@ pub struct Sweep {
 pub struct Candidate {
     /// The file.
     pub path: RepoPath,
-    /// What it holds.
-    pub oid: Oid,
+    /// What it holds; `None` if we have made that, maybe a moment ago: then it is what it should be.
+    pub doubtful: Option<Oid>,
     /// The type of the object, in the version that the path says.
     pub kind: Arc<ResourceType>,
     /// The object.
@@ -61,7 +61,7 @@ impl Stage {
         for kind in self.versions(&scope.folder, &scope.kind) {
             let is_listed = kind.version == scope.kind.version;
             let folder = layout::folder_of(&scope.folder, &kind, scope.namespaces.single().map(|name| &**name));
-            for (path, oid) in self.index.below(&folder).filter(|(path, _)| !seed.seen.contains(*path)) {
+            for (path, _) in self.index.below(&folder).filter(|(path, _)| !seed.seen.contains(*path)) {
                 let Some(name) = layout::object_at(&scope.folder, &kind, path.as_str()) else { continue };
                 let namespace = name.namespace.as_deref();
                 if !sweep.contains(namespace) || !target.selection.covers(&kind, namespace) {
@@ -77,8 +77,8 @@ impl Stage {
                     }
                     successor = seed.seen.contains(&listed).then_some(listed);
                 }
-                let (path, kind) = (path.clone(), Arc::clone(&kind));
-                candidates.push(Candidate { path, oid, kind, name, successor });
+                let (path, kind, doubtful) = (path.clone(), Arc::clone(&kind), self.index.doubtful(path));
+                candidates.push(Candidate { path, doubtful, kind, name, successor });
             }
         }
         candidates

@@ -4,7 +4,7 @@ use super::{Worker, now};
 use crate::change::Resync;
 use crate::git::classify::{self, Class};
 use crate::git::mailbox::Message;
-use crate::git::stage::{Candidate, Sweep};
+use crate::git::stage::{Candidate, Sweep, recognise};
 use crate::resource::{NamespacedName, Oid, ResourceId};
 use crate::sanitize;
 use std::collections::BTreeMap;
@@ -20,23 +20,34 @@ impl Worker {
                 self.tell_lost();
             }
         }
+        if !self.stage.has_batch() {
+            self.tell_pruned();
+        }
         self.store_blobs().await;
         for (target, ids) in group_by_target(self.stage.take_dropped()) {
             self.channels.request(Resync::Objects { target, ids });
         }
     }
 
-    /// Which candidates of a sweep really are the object that their path says. One whose content cannot be read stays.
+    /// Which candidates of a sweep really are the object that their path says. None where content cannot be read now.
     async fn orphans(&mut self, sweep: &mut Sweep) -> Vec<Candidate> {
-        let candidates = std::mem::take(&mut sweep.candidates);
-        let existing = self.read_existing(candidates.iter().map(|candidate| candidate.oid).collect()).await;
-        let Some(existing) = existing else {
+        let orphans = self.recognised(std::mem::take(&mut sweep.candidates)).await;
+        orphans.unwrap_or_else(|| {
             self.unread.insert(sweep.scope().target.clone());
-            return Vec::new();
+            Vec::new()
+        })
+    }
+
+    /// Those of `candidates` that really are the object that their path says; `None` while that cannot be read.
+    pub(super) async fn recognised(&mut self, candidates: Vec<Candidate>) -> Option<Vec<Candidate>> {
+        let existing =
+            self.read_existing(candidates.iter().filter_map(|candidate| candidate.doubtful).collect()).await?;
+        let mut existing = existing.into_iter();
+        let is_known = |candidate: Candidate| match candidate.doubtful {
+            Some(_) => recognise(candidate, &existing.next().unwrap_or_default()),
+            None => Some(candidate),
         };
-        let orphans = candidates.into_iter().zip(existing);
-        let orphans = orphans.filter(|(orphan, content)| sanitize::identifies(content, &orphan.kind, &orphan.name));
-        orphans.map(|(orphan, _)| orphan).collect()
+        Some(candidates.into_iter().filter_map(is_known).collect())
     }
 
     /// Of the files that a list would overwrite, those that describe the same object in other words stay as they are, and
@@ -73,7 +84,7 @@ impl Worker {
     }
 
     /// The content of blobs; of those that the remote does not give out nothing. `None` while it cannot be asked.
-    pub(super) async fn read_existing(&self, ids: Vec<Oid>) -> Option<Vec<Vec<u8>>> {
+    async fn read_existing(&self, ids: Vec<Oid>) -> Option<Vec<Vec<u8>>> {
         if ids.is_empty() {
             return Some(Vec::new());
         }

@@ -1,7 +1,6 @@
 //! Sweeping what nothing selects any more, and saying so once nothing can bring it back.
 
 use super::{Worker, now};
-use crate::git::stage::recognise;
 use crate::resource::NamespacedName;
 use crate::rules::Selection;
 use std::collections::BTreeMap;
@@ -64,18 +63,15 @@ impl Worker {
         self.deselected.is_due = false;
         for target in self.stage.unswept().cloned().collect::<Vec<_>>() {
             let Some(mut deselected) = self.stage.deselected(&target) else { continue };
-            let candidates = std::mem::take(&mut deselected.candidates);
-            let ids = candidates.iter().map(|candidate| candidate.oid).collect();
-            let Some(existing) = self.read_existing(ids).await else {
+            let Some(files) = self.recognised(std::mem::take(&mut deselected.candidates)).await else {
                 self.unread.insert(target);
                 continue;
             };
-            let files = candidates.into_iter().zip(existing);
-            let files = files.filter_map(|(candidate, content)| recognise(candidate, &content)).collect();
             self.stage.sweep_deselected(deselected, files, now());
             self.tell_lost();
         }
         if !self.stage.has_batch() {
+            self.tell_pruned();
             self.note_swept();
         }
     }

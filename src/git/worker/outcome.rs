@@ -67,6 +67,7 @@ impl Worker {
         if self.schedule.queued() == 0 {
             self.refused_at = None;
         }
+        self.push.reached();
         self.ask_for_unread();
         if self.is_writable && self.refused_at.is_none() {
             self.channels.report(|status| status.remote = RemoteState::Available);

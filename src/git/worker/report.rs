@@ -50,6 +50,11 @@ impl PushRecord {
         self.ended();
     }
 
+    /// The remote can be used.
+    pub(super) fn reached(&mut self) {
+        self.has_failed = false;
+    }
+
     /// The remote has told where the branch stands.
     pub(super) fn looked(&mut self) {
         self.last_look = Some(now().seconds);
@@ -143,11 +148,13 @@ impl Worker {
     pub(super) fn tell_pruned(&mut self) {
         let told = self.stage.take_told();
         for (target, Told { removed, .. }, held_back) in &told {
-            let rest = match held_back {
-                0 => String::new(),
-                _ => format!("; {held_back} more are held back by the limit on deletes"),
+            let message = match (removed, held_back) {
+                (0, 0) => continue,
+                (_, 0) => format!("{removed} files that nothing stands for any more were removed"),
+                _ => format!(
+                    "{removed} files that nothing stands for any more were removed, {held_back} more are held back by the limit on deletes"
+                ),
             };
-            let message = format!("{removed} files without an object were removed{rest}");
             self.channels.tell(target, Severity::Normal, "Pruned", &message);
         }
         if !told.is_empty() {

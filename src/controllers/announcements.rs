@@ -1,0 +1,112 @@
+//! What is told as an event when a resource becomes something else than it was.
+
+use super::events::Announcement;
+use super::inputs::Snapshot;
+use super::outcome::{Kind, ObjectKey, Outcome};
+use super::selection::Selections;
+use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
+use crate::git::status::Severity;
+use crate::resource::NamespacedName;
+use crate::rules::{Compiled, SecretsPolicy, Selection};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was last told.
+#[derive(Debug, Default)]
+pub struct Announcements {
+    /// By resource: its uid and the reason that its `Ready` had, other than while it was not known.
+    told: BTreeMap<ObjectKey, (String, String)>,
+    /// The uids of targets of which it was told that Secrets are readable there.
+    warned: BTreeSet<String>,
+}
+
+impl Announcements {
+    /// What is new in `outcomes`. What a status said before the first call is not.
+    pub fn of_outcomes(&mut self, snapshot: &Snapshot, outcomes: &BTreeMap<ObjectKey, Outcome>) -> Vec<Announcement> {
+        self.told.retain(|key, (uid, _)| snapshot.observed.get(key).is_some_and(|observed| observed.uid == *uid));
+        let mut new = Vec::new();
+        for (key, outcome) in outcomes {
+            let (Some(observed), Some(ready)) = (snapshot.observed.get(key), outcome.ready()) else { continue };
+            let (uid, before) = self.told.entry(key.clone()).or_insert_with(|| {
+                let said = observed.reported.ready().filter(|ready| ready.status != "Unknown");
+                (observed.uid.clone(), said.map(|ready| ready.reason.clone()).unwrap_or_default())
+            });
+            if ready.status == "Unknown" || ready.reason == before {
+                continue;
+            }
+            ready.reason.clone_into(before);
+            new.push(Announcement {
+                object: reference(key, uid),
+                severity: if ready.status == "True" { Severity::Normal } else { Severity::Warning },
+                reason: ready.reason,
+                message: ready.message.clone(),
+            });
+        }
+        new
+    }
+
+    /// The targets that get Secrets for the first time, readable for whoever reads the repository.
+    pub fn of_secrets(
+        &mut self,
+        snapshot: &Snapshot,
+        compiled: &Compiled,
+        selections: &Selections,
+    ) -> Vec<Announcement> {
+        let mut new = Vec::new();
+        for target in &snapshot.targets {
+            let name = NamespacedName::new(
+                target.metadata.namespace.as_deref().unwrap_or_default(),
+                target.metadata.name.as_deref().unwrap_or_default(),
+            );
+            let uid = target.metadata.uid.as_deref().unwrap_or_default();
+            let is_plain =
+                compiled.policies.get(&name).is_some_and(|policy| policy.secrets == SecretsPolicy::Plaintext);
+            if !is_plain || self.warned.contains(uid) || !has_secrets(&selections.selection(&name)) {
+                continue;
+            }
+            self.warned.insert(uid.to_owned());
+            // An earlier process has told it then.
+            let stored = target.status.iter().flat_map(|status| &status.selection);
+            if stored.into_iter().any(|one| one.group.is_empty() && one.resource == "secrets") {
+                continue;
+            }
+            new.push(Announcement {
+                object: reference(&ObjectKey::of(Kind::GitTarget, &name), uid),
+                severity: Severity::Warning,
+                reason: "PlaintextSecrets",
+                message: "Secrets are written as they are, so whoever reads the repository can read them; set \
+                          spec.secrets.policy to Omit if that is not wanted"
+                    .to_owned(),
+            });
+        }
+        new
+    }
+}
+
+fn has_secrets(selection: &Selection) -> bool {
+    selection.iter().any(|one| one.group.is_empty() && one.resource == "secrets")
+}
+
+fn reference(key: &ObjectKey, uid: &str) -> ObjectReference {
+    let of = match key.kind {
+        Kind::GitProvider => kind::<GitProvider>(),
+        Kind::GitTarget => kind::<GitTarget>(),
+        Kind::WatchRule => kind::<WatchRule>(),
+        Kind::ClusterWatchRule => kind::<ClusterWatchRule>(),
+    };
+    ObjectReference {
+        name: Some(key.name.clone()),
+        namespace: Some(key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+        uid: Some(uid.to_owned()),
+        ..of
+    }
+}
+
+fn kind<K: Resource<DynamicType = ()>>() -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        ..ObjectReference::default()
+    }
+}

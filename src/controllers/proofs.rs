@@ -1,0 +1,95 @@
+//! Which targets were refused write access and have never had it: they must not keep others out of a folder.
+
+use super::branches::credentials;
+use super::inputs::Snapshot;
+use super::outcome::{Kind, ObjectKey};
+use crate::git::spec::Credentials;
+use crate::git::status::{BranchStatus, RemoteState};
+use crate::resource::{BranchKey, NamespacedName};
+use crate::rules::{Compiled, Repository, Target};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The failures that tell of no access, rather than of a bad moment.
+const DENIALS: [&str; 2] = ["AuthenticationFailed", "RepositoryNotFound"];
+
+/// What is known of the access of targets.
+#[derive(Debug, Default)]
+pub struct Proofs {
+    /// By uid.
+    proven: BTreeSet<String>,
+    /// With what the access was tried. Anything else deserves another try.
+    denied: BTreeMap<NamespacedName, Tried>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Tried {
+    uid: String,
+    generation: i64,
+    requested: Option<String>,
+    repository: Repository,
+    credentials: Option<Credentials>,
+}
+
+impl Proofs {
+    /// Takes in how the branches are.
+    pub fn observe(&mut self, snapshot: &Snapshot, compiled: &Compiled, branches: &HashMap<BranchKey, BranchStatus>) {
+        for (name, target) in &compiled.targets {
+            let Some(tried) = tried(target, snapshot, compiled) else { continue };
+            if self.denied.get(name).is_some_and(|denied| *denied != tried) {
+                self.denied.remove(name);
+            }
+            match branches.get(&target.branch).map(|branch| &branch.remote) {
+                Some(RemoteState::Available) => {
+                    self.denied.remove(name);
+                    self.proven.insert(tried.uid);
+                }
+                Some(RemoteState::Failed(failure))
+                    if DENIALS.contains(&failure.reason) && !self.is_proven(&tried.uid, name, snapshot) =>
+                {
+                    self.denied.insert(name.clone(), tried);
+                }
+                _ => {}
+            }
+        }
+        let observed = |name: &NamespacedName| snapshot.observed.get(&ObjectKey::of(Kind::GitTarget, name));
+        self.denied.retain(|name, denied| {
+            let now = observed(name).map(|now| (&now.uid, now.generation, &now.requested));
+            now == Some((&denied.uid, denied.generation, &denied.requested)) && denied.is_current(snapshot, compiled)
+        });
+        let uids: BTreeSet<_> = snapshot.observed.values().map(|observed| &observed.uid).collect();
+        self.proven.retain(|uid| uids.contains(uid));
+    }
+
+    /// Also what an earlier process has proven counts.
+    fn is_proven(&self, uid: &str, name: &NamespacedName, snapshot: &Snapshot) -> bool {
+        let observed = snapshot.observed.get(&ObjectKey::of(Kind::GitTarget, name));
+        self.proven.contains(uid) || observed.is_some_and(|observed| observed.reported.has_written())
+    }
+
+    /// The targets that were refused and have never had access.
+    #[must_use]
+    pub fn unproven(&self) -> HashSet<NamespacedName> {
+        self.denied.keys().cloned().collect()
+    }
+}
+
+fn tried(target: &Target, snapshot: &Snapshot, compiled: &Compiled) -> Option<Tried> {
+    let observed = snapshot.observed.get(&ObjectKey::of(Kind::GitTarget, &target.name))?;
+    let repository = compiled.repositories.get(&target.branch.provider)?.clone();
+    Some(Tried {
+        uid: observed.uid.clone(),
+        generation: observed.generation,
+        requested: observed.requested.clone(),
+        credentials: credentials(&repository, &target.branch.provider, &snapshot.secrets).ok(),
+        repository,
+    })
+}
+
+impl Tried {
+    /// Whether the provider is still what it was. One that lost an overlap is among the usable targets no more.
+    fn is_current(&self, snapshot: &Snapshot, compiled: &Compiled) -> bool {
+        compiled.repositories.iter().any(|(key, repository)| {
+            *repository == self.repository && credentials(repository, key, &snapshot.secrets).ok() == self.credentials
+        })
+    }
+}
