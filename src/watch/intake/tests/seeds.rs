@@ -200,7 +200,7 @@ fn fields_that_a_target_leaves_out_are_no_change_to_it() {
             let Message::Change(change) = delivery.message else { panic!() };
             let Content::Upsert(manifest) = change.content else { panic!() };
             let data = String::from_utf8(manifest.bytes().to_vec()).unwrap();
-            format!("{}:{}", change.target.name, data.split_once("data:").unwrap().1.replace('\n', " "))
+            format!("{}:{}", change.target.name, data.split_once("\ndata:").unwrap().1.replace('\n', " "))
         };
         deliveries.into_iter().map(text).collect()
     };
