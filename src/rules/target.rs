@@ -64,9 +64,9 @@ enum Refusal {
     /// Something is wrong.
     Wrong(Rejection),
     /// Who may say so does not let it write: not even what waits to be pushed is.
-    Halted(Rejection, Option<Target>),
+    Halted(Rejection, Option<Box<Target>>),
     /// Nothing is written for now, nor pushed. Meanwhile its folder stays its own.
-    Dormant(Rejection, Target),
+    Dormant(Rejection, Box<Target>),
 }
 
 /// Judges all targets.
@@ -104,7 +104,7 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
             Err(Refusal::Dormant(rejection, place)) => {
                 all.halted.insert(place.branch.clone());
                 if !unproven && stays_apart(&place, &claims).is_ok() {
-                    claims.push(place);
+                    claims.push(*place);
                 }
                 Err(rejection)
             }
@@ -130,7 +130,8 @@ fn judge(
     let message = "spec.suspend is true: nothing is written to the target until it is false";
     let rejection = Rejection { reason: SUSPENDED, message: message.to_owned() };
     Err(match judged {
-        Ok(Usable { place, .. }) | Err(Refusal::Dormant(_, place)) => Refusal::Dormant(rejection, place),
+        Ok(Usable { place, .. }) => Refusal::Dormant(rejection, Box::new(place)),
+        Err(Refusal::Dormant(_, place)) => Refusal::Dormant(rejection, place),
         Err(Refusal::Halted(_, place)) => Refusal::Halted(rejection, place),
         Err(Refusal::Wrong(_)) => Refusal::Wrong(rejection),
     })
@@ -146,7 +147,7 @@ fn check(
     let repository = providers.judged.get(&key).and_then(|judged| judged.repository.as_ref().ok());
     let place = repository.map(|repository| place(spec, name, &key, repository));
     let provider = providers.admitting(&key, &name.namespace).map_err(|rejection| match &place {
-        Some(place) => Refusal::Halted(rejection, place.as_ref().ok().cloned()),
+        Some(place) => Refusal::Halted(rejection, place.as_ref().ok().cloned().map(Box::new)),
         None => Refusal::Wrong(rejection),
     })?;
     let (repository, place) = match (&provider.repository, place) {
@@ -157,12 +158,12 @@ fn check(
     let branch = &place.branch.branch;
     if !repository.allowed_branches.iter().any(|pattern| pattern.admits(branch)) {
         let message = format!("{key} does not allow branch {branch}; add it to its spec.allowedBranches");
-        return Err(Refusal::Halted(Rejection { reason: "BranchNotAllowed", message }, Some(place)));
+        return Err(Refusal::Halted(Rejection { reason: "BranchNotAllowed", message }, Some(Box::new(place))));
     }
     let policy = settings(spec, policy).map_err(Refusal::Wrong)?;
     if provider.suspended {
         let message = format!("{key} is suspended: nothing is written through it until its spec.suspend is false");
-        return Err(Refusal::Dormant(not_ready(message), place));
+        return Err(Refusal::Dormant(not_ready(message), Box::new(place)));
     }
     let allowed = spec.access_policy.as_ref().and_then(|access| access.allow_cluster_rules);
     let cluster_rules = access::cluster_rules(name, allowed, &key, provider);

@@ -117,7 +117,6 @@ fn target_with(remote: RemoteState, target: Option<TargetState>, change: impl Fn
             files: [(name.clone(), 3)].into(),
             ..Counts::default()
         },
-        ..BranchStatus::default()
     };
     change(&mut branch);
     let branches = HashMap::from([(compiled.targets[&name].branch.clone(), branch)]);
