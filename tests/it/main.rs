@@ -29,6 +29,7 @@ mod inventory;
 mod kill9;
 mod layers;
 mod main_job;
+mod plane;
 mod registration;
 mod round_trip;
 mod scale;
