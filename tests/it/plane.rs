@@ -269,14 +269,17 @@ async fn watches_are_few_and_lose_nothing() -> Result<()> {
     // One namespace more than are watched one by one, and back, while objects change.
     platform.rule(&cluster, &namespaces[2], "maps", "live", spec).await?;
     watched(&client, expect(1, 0)).await?;
-    let rules: Api<kube::core::DynamicObject> =
-        Api::namespaced_with(client.clone(), &namespaces[2], &kube::core::ApiResource {
+    let rules: Api<kube::core::DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        &namespaces[2],
+        &kube::core::ApiResource {
             group: "configbutler.ai".into(),
             version: "v1alpha1".into(),
             api_version: "configbutler.ai/v1alpha1".into(),
             kind: "WatchRule".into(),
             plural: "watchrules".into(),
-        });
+        },
+    );
     rules.delete("maps", &DeleteParams::default()).await?;
     watched(&client, expect(0, 2)).await?;
 
@@ -287,7 +290,9 @@ async fn watches_are_few_and_lose_nothing() -> Result<()> {
             0 => "rules: [{resources: [configmaps], operations: [CREATE]}]",
             1 => "objectSelector: {matchLabels: {tier: web}}\n  rules: [{resources: [configmaps]}]",
             2 => "rules: [{resources: [configmaps, secrets]}]",
-            3 => "objectSelector: {matchExpressions: [{key: tier, operator: DoesNotExist}]}\n  rules: [{resources: [configmaps]}]",
+            3 => {
+                "objectSelector: {matchExpressions: [{key: tier, operator: DoesNotExist}]}\n  rules: [{resources: [configmaps]}]"
+            }
             _ => "rules: [{resources: [configmaps]}]",
         };
         platform.rule(&cluster, &namespaces[0], "edited", "edited", spec).await?;
@@ -306,8 +311,11 @@ async fn watches_are_few_and_lose_nothing() -> Result<()> {
         ensure!(history.len() == rounds as usize + 1, "{} commits of {rounds} rounds of {name}", history.len());
         let edited = Platform::file(&format!("{}-edited", namespaces[0]), &namespaces[0], &name);
         platform.reads(&edited, &value).await?;
-        let removed: Vec<_> =
-            platform.history(&edited).into_iter().filter(|commit| commit.changes.iter().any(|(what, _)| *what == 'D')).collect();
+        let removed: Vec<_> = platform
+            .history(&edited)
+            .into_iter()
+            .filter(|commit| commit.changes.iter().any(|(what, _)| *what == 'D'))
+            .collect();
         ensure!(removed.is_empty(), "{name} was removed: {removed:#?}");
     }
     watched(&client, expect(0, 2)).await?;
@@ -330,7 +338,10 @@ async fn ignored_objects_outlive_a_restart(
         alice.create(&PostParams::default(), &mk_map(name, "v1", json!({}))?).await?;
         platform.reads(&path(name), "v1").await?;
     }
-    let ignoring = [("frozen", json!({"labels": {"configbutler.ai/ignore": ""}})), ("dying", json!({"annotations": {"configbutler.ai/ignore": "x"}}))];
+    let ignoring = [
+        ("frozen", json!({"labels": {"configbutler.ai/ignore": ""}})),
+        ("dying", json!({"annotations": {"configbutler.ai/ignore": "x"}})),
+    ];
     for (name, metadata) in ignoring {
         merge(&alice, name, json!({"metadata": metadata, "data": {"value": "v2"}})).await?;
         merge(&alice, name, json!({"data": {"value": "v3"}})).await?;
@@ -347,9 +358,11 @@ async fn ignored_objects_outlive_a_restart(
     }
     merge(&alice, "frozen", json!({"metadata": {"labels": {"configbutler.ai/ignore": null}}})).await?;
     platform.reads(&path("frozen"), "v3").await?;
-    let authors: BTreeSet<String> = platform.history(&path("frozen"))[1..].iter().map(|one| one.author_name.clone()).collect();
+    let authors: BTreeSet<String> =
+        platform.history(&path("frozen"))[1..].iter().map(|one| one.author_name.clone()).collect();
     assert_eq!(authors, [COMMITTER.to_owned()].into(), "others may have had a part in what it has become");
     alice.delete("dying", &DeleteParams::default()).await?;
-    eventually(SOON, "the file to go", async || Ok(platform.repo.read("main", &path("dying")).is_none().then_some(()))).await?;
+    eventually(SOON, "the file to go", async || Ok(platform.repo.read("main", &path("dying")).is_none().then_some(())))
+        .await?;
     operator.terminate().await
 }

@@ -62,6 +62,7 @@ impl KnownTypes {
         let known = || self.resources.values().flatten();
         Catalog::new(known().map(|known| known.kind.clone()))
             .with_subresources(known().map(|known| (known.kind.clone(), known.subresources.clone())))
+            .with_short_names(answer.short_names)
             .with_absences(Absences {
                 are_proven: self.proven,
                 unwatchable: answer.unwatchable,
