@@ -31,6 +31,7 @@ mod inventory;
 mod kill9;
 mod layers;
 mod main_job;
+mod plane;
 mod pruning;
 mod registration;
 mod round_trip;
