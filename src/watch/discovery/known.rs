@@ -81,6 +81,7 @@ impl KnownTypes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::catalog::Presence;
     use std::collections::BTreeSet;
 
     fn mk_answer(types: &[(&str, &str)], complete: bool) -> Answer {
@@ -125,7 +126,7 @@ mod tests {
             let catalog = known.observe(mk_answer(types, *complete), start + Duration::from_secs(*seconds));
             assert_eq!(names(&catalog), *expected, "at {seconds}");
             let lacks_b = !expected.contains(&"v1/b");
-            assert_eq!(catalog.is_gone("example.com", "b"), lacks_b, "at {seconds}");
+            assert_eq!(catalog.presence("example.com", "b") == Presence::Gone, lacks_b, "at {seconds}");
         }
         assert_eq!(known.due(), None);
     }
@@ -146,7 +147,7 @@ mod tests {
         let mut known = KnownTypes::default();
         for (seconds, complete, expected) in steps {
             let catalog = known.observe(mk_answer(served, complete), start + Duration::from_secs(seconds));
-            assert_eq!(catalog.is_gone("example.com", "b"), expected, "at {seconds}");
+            assert_eq!(catalog.presence("example.com", "b") == Presence::Gone, expected, "at {seconds}");
             let due = if seconds < 80 || expected { None } else { Some(start + Duration::from_secs(140)) };
             assert_eq!(known.due(), due, "at {seconds}");
         }
@@ -162,7 +163,7 @@ mod tests {
             let answer = Answer { unwatchable: unwatchable.clone(), ..Answer::default() };
             let catalog = known.observe(answer, start + Duration::from_secs(seconds));
             assert_eq!(names(&catalog), expected, "at {seconds}");
-            assert!(!catalog.is_gone("example.com", "a"), "at {seconds}");
+            assert_ne!(catalog.presence("example.com", "a"), Presence::Gone, "at {seconds}");
         }
     }
 
