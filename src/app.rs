@@ -205,6 +205,7 @@ impl Operator {
             evidence,
             filters_noise: !arguments.no_noise_filter,
             reporter: Reporter::new(watches_out),
+            namespaced_watch_limit: arguments.namespaced_watch_limit as usize,
         };
         let ownership = match arguments.webhook_rules {
             WebhookRules::Exact => Ownership::Operator,

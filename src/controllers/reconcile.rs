@@ -133,8 +133,8 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         unproven: &memory.proofs.unproven(),
     });
     memory.proofs.observe(&snapshot, &compiled, &statuses);
-    let is_gone = |group: &str, resource: &str| served.is_gone(group, resource);
-    memory.selections.observe(selection::look(&snapshot, &compiled, &statuses), &is_gone, now);
+    let presence = |group: &str, resource: &str| served.presence(group, resource);
+    memory.selections.observe(selection::look(&snapshot, &compiled, &statuses), &presence, now);
     let kept = compiled.targets.keys().map(|name| (name.clone(), memory.selections.kept(name))).collect();
     compiled.set = compiled.set.keeping(&kept, &served);
 

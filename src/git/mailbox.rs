@@ -86,24 +86,45 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Queues a part of an initial list, as soon as there is room.
-    pub async fn send_seed(&self, message: Message) {
+    /// Queues a part of a list if there is room, else gives it back. A closed mailbox takes everything, and forgets it.
+    ///
+    /// # Errors
+    /// The message, when there is no room for it.
+    pub fn offer_seed(&self, message: Message) -> Result<(), Message> {
+        let mut state = self.state();
+        if state.closed {
+            return Ok(());
+        }
+        if state.bytes >= SEED_BYTES {
+            return Err(message);
+        }
+        state.bytes += message.bytes();
+        state.queue.push_back(message);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there may be room for a part of a list.
+    pub async fn seed_room(&self) {
         loop {
             let drained = self.drained.notified();
             {
-                let mut state = self.state();
-                if state.closed {
-                    return;
-                }
-                if state.bytes < SEED_BYTES {
-                    state.bytes += message.bytes();
-                    state.queue.push_back(message);
-                    drop(state);
-                    self.arrived.notify_one();
+                let state = self.state();
+                if state.closed || state.bytes < SEED_BYTES {
                     return;
                 }
             }
             drained.await;
+        }
+    }
+
+    /// Queues a part of a list, as soon as there is room.
+    pub async fn send_seed(&self, message: Message) {
+        let mut message = message;
+        while let Err(refused) = self.offer_seed(message) {
+            message = refused;
+            self.seed_room().await;
         }
     }
 

@@ -75,7 +75,16 @@ struct Seed {
     seen: HashSet<RepoPath>,
     /// Those of them that are to stay as they are.
     kept: HashSet<RepoPath>,
+    /// Those that a live change came for: it wins over what the list says, whichever comes first.
+    settled: HashSet<RepoPath>,
     writes: Vec<(RepoPath, Oid)>,
+}
+
+impl Seed {
+    fn new(begun: Instant) -> Self {
+        let (seen, kept, settled) = (HashSet::new(), HashSet::new(), HashSet::new());
+        Self { begun: Some(begun), seen, kept, settled, writes: Vec::new() }
+    }
 }
 
 /// Now, for deadlines and for signatures.
@@ -277,9 +286,12 @@ impl Stage {
                 let is_known = self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder);
                 if is_known && !self.refused.contains(&scope.target) {
                     self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
-                    let begun = Some(now.instant);
-                    self.seeds
-                        .insert(scope, Seed { begun, seen: HashSet::new(), kept: HashSet::new(), writes: Vec::new() });
+                    // Of what the two would both be about, the earlier one will not be completed.
+                    self.seeds.retain(|other, _| {
+                        let is_other = other.target != scope.target || other.kind != scope.kind;
+                        is_other || other.namespaces.intersection(&scope.namespaces).is_empty()
+                    });
+                    self.seeds.insert(scope, Seed::new(now.instant));
                 }
             }
             Message::SeedItem(scope, item) => self.seed_item(&scope, item),
@@ -300,7 +312,12 @@ impl Stage {
             return;
         };
         let is_selected = spec.selection.covers(&change.id.kind, change.id.name.namespace.as_deref());
-        if !is_selected || self.refused.contains(&change.target) || !may_go(&change.content, spec.prune.mode) {
+        let may_go = may_go(&change.content, spec.prune.mode);
+        if !is_selected || self.refused.contains(&change.target) {
+            return;
+        }
+        self.settle_in_seeds(&change);
+        if !may_go {
             return;
         }
         self.kinds.insert((change.target.clone(), Arc::clone(&change.id.kind)));
@@ -346,6 +363,17 @@ impl Stage {
         self.extend_batch(drafts, now.instant);
     }
 
+    /// What the lists that are under way say of the file of `change` is older, and no reason to remove it.
+    fn settle_in_seeds(&mut self, change: &Change) {
+        let namespace = change.id.name.namespace.as_deref();
+        for (scope, seed) in &mut self.seeds {
+            if scope.target == change.target && scope.kind == change.id.kind && scope.namespaces.contains(namespace) {
+                seed.seen.insert(change.path.clone());
+                seed.settled.insert(change.path.clone());
+            }
+        }
+    }
+
     fn seed_item(&mut self, scope: &Arc<SeedScope>, item: SeedItem) {
         let SeedItem { path, manifest, operations } = item;
         let selects = |target: &TargetSpec| {
@@ -357,6 +385,9 @@ impl Stage {
         }
         let Some(seed) = self.seeds.get_mut(scope) else { return };
         seed.seen.insert(path.clone());
+        if seed.settled.contains(&path) {
+            return;
+        }
         let (oid, present) = (self.oid(&manifest), self.index.get(&path));
         if present == Some(oid) {
             self.missed.settled(&path);

@@ -212,6 +212,40 @@ fn a_list_that_never_began_here_has_no_effect() {
 }
 
 #[test]
+fn a_live_change_wins_over_the_list_that_is_under_way() {
+    let (before, after, gone) = ("before", "after", "gone");
+    let mut stage = mk_stage(&[(before, "old"), (after, "old"), (gone, "old"), ("orphan", "old")]);
+    let scope = mk_scope("live");
+    let upsert = |name| mk_change(name, Content::Upsert(manifest("new")));
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
+    take(&mut stage, upsert(before));
+    stage.take(Message::SeedItem(Arc::clone(&scope), item(before, "listed")), now());
+    stage.take(Message::SeedItem(Arc::clone(&scope), item(after, "listed")), now());
+    take(&mut stage, upsert(after));
+    take(&mut stage, mk_change(gone, Content::Delete));
+    stage.take(Message::SeedItem(Arc::clone(&scope), item(gone, "listed")), now());
+    // Made after what the list shows: no orphan.
+    take(&mut stage, upsert("made"));
+    let sweep = stage.take(Message::SeedEnd(Arc::clone(&scope), NamespaceSet::ALL), now()).unwrap();
+    let candidates: Vec<_> = sweep.candidates.iter().map(|candidate| &*candidate.name.name).collect();
+    assert_eq!(candidates, ["orphan"]);
+    stage.finish(sweep, Vec::new(), now());
+    let written: Vec<_> = subjects(&mut stage);
+    assert_eq!(written.len(), 4, "each change is a commit, and the list none: {written:?}");
+}
+
+#[test]
+fn a_list_of_the_same_objects_replaces_one_that_is_not_completed() {
+    let mut stage = mk_stage(&[]);
+    let (all, part) = (mk_scope("live"), NamespaceSet::one("shop"));
+    let part = Arc::new(SeedScope { namespaces: part, ..SeedScope::clone(&all) });
+    stage.take(Message::SeedBegin(Arc::clone(&all)), now());
+    stage.take(Message::SeedBegin(Arc::clone(&part)), now());
+    assert!(stage.take(Message::SeedEnd(all, NamespaceSet::ALL), now()).is_none());
+    assert!(stage.take(Message::SeedEnd(part, NamespaceSet::ALL), now()).is_some());
+}
+
+#[test]
 fn what_a_change_wrote_meanwhile_is_not_written_again() {
     let mut stage = mk_stage(&[]);
     let scope = mk_scope("live");

@@ -32,6 +32,17 @@ pub struct Absences {
     pub unclear_groups: BTreeSet<String>,
 }
 
+/// Whether the cluster has a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It can be listed and watched.
+    Served,
+    /// It has not been seen, or cannot be watched; there may be objects of it all the same.
+    Unknown,
+    /// Complete answers lacked it for long enough: it has no objects.
+    Gone,
+}
+
 impl Catalog {
     /// A catalog of `types`, the versions of each resource in the server's order of preference.
     #[must_use]
@@ -78,17 +89,25 @@ impl Catalog {
         self
     }
 
-    /// Whether the cluster is known to serve `resource` of `group` no more, in no version: complete answers lacked it
-    /// for long enough. One that merely has not been seen yet is not gone.
+    /// Whether there is `resource` of `group`, in any version.
     #[must_use]
-    pub fn is_gone(&self, group: &str, resource: &str) -> bool {
-        self.absences.are_proven && self.versions(resource, group).is_empty() && !self.is_unwatchable(group, resource)
+    pub fn presence(&self, group: &str, resource: &str) -> Presence {
+        if !self.versions(resource, group).is_empty() {
+            Presence::Served
+        } else if self.absences.are_proven && !self.is_unwatchable(resource, Some(group)) {
+            Presence::Gone
+        } else {
+            Presence::Unknown
+        }
     }
 
-    /// Whether `resource` of `group` is served, but cannot be mirrored since it cannot be both listed and watched.
+    /// Whether `resource`, of `group` or of whatever group, is served, but cannot be mirrored since it cannot be both listed
+    /// and watched.
     #[must_use]
-    pub fn is_unwatchable(&self, group: &str, resource: &str) -> bool {
-        self.absences.unwatchable.contains(&(resource.to_owned(), group.to_owned()))
+    pub fn is_unwatchable(&self, resource: &str, group: Option<&str>) -> bool {
+        let from = (resource.to_owned(), group.unwrap_or_default().to_owned());
+        let mut found = self.absences.unwatchable.range(from..).take_while(|(plural, _)| plural == resource);
+        found.next().is_some_and(|(_, of)| group.is_none_or(|group| group == of))
     }
 
     /// Whether the API server cannot tell at the moment what `group` serves: the server behind it does not answer.
@@ -232,14 +251,15 @@ pub(crate) mod tests {
         };
         let catalog = mk_catalog().with_absences(absences(true));
         let table = [
-            ("example.com", "gadgets", true),
-            ("example.com", "widgets", false),
-            ("metrics.k8s.io", "nodes", false),
-            ("metrics.k8s.io", "pods", true),
+            ("example.com", "gadgets", Presence::Gone, Presence::Unknown),
+            ("example.com", "widgets", Presence::Served, Presence::Served),
+            ("metrics.k8s.io", "nodes", Presence::Unknown, Presence::Unknown),
+            ("metrics.k8s.io", "pods", Presence::Gone, Presence::Unknown),
         ];
-        for (group, resource, is_gone) in table {
-            assert_eq!(catalog.is_gone(group, resource), is_gone, "{resource}.{group}");
-            assert!(!mk_catalog().with_absences(absences(false)).is_gone(group, resource), "{resource}.{group}");
+        for (group, resource, proven, unproven) in table {
+            assert_eq!(catalog.presence(group, resource), proven, "{resource}.{group}");
+            let catalog = mk_catalog().with_absences(absences(false));
+            assert_eq!(catalog.presence(group, resource), unproven, "{resource}.{group}");
         }
         assert!(catalog.is_unclear("down.example.com") && !catalog.is_unclear("example.com"));
     }

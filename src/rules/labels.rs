@@ -56,3 +56,19 @@ fn is_key(key: &str) -> bool {
         && name.chars().all(inner)
         && prefix.is_none_or(|prefix| prefix.len() <= 253 && ends(prefix) && prefix.chars().all(dns))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_labels_are_told_from_other_text() {
+        let long = "x".repeat(64);
+        for key in ["a", "A.b_c-D", "0", "app.kubernetes.io/name", &long[1..]] {
+            assert!(is_key(key), "{key}");
+        }
+        for key in ["", "/", "a/", "/a", "a/b/c", "-a", "a-", "A.example/b", "a b", "\u{e4}", "a\n", &long] {
+            assert!(!is_key(key), "{key}");
+        }
+    }
+}

@@ -67,6 +67,18 @@ pub enum Problem {
         /// The group.
         group: String,
     },
+    /// Served, but not so that it can be mirrored.
+    Unwatchable {
+        /// The name as written.
+        name: String,
+    },
+    /// Nobody can tell at the moment whether it is served.
+    Unclear {
+        /// The name as written.
+        name: String,
+        /// The group that does not answer.
+        group: String,
+    },
     /// Served, but in none of the groups that the rule names.
     OtherGroup {
         /// The name as written.
@@ -110,6 +122,10 @@ impl fmt::Display for Problem {
             }
             Self::NotServed { name, nearest: None } if name.is_empty() => f.write_str("a name is empty"),
             Self::NotServed { name, nearest: None } => write!(f, "{name} is not served"),
+            Self::Unwatchable { name } => write!(f, "{name} is served, but cannot be listed and watched"),
+            Self::Unclear { name, group } => {
+                write!(f, "{name} is not served at the moment (the API server behind group {group} does not answer)")
+            }
             Self::AllOfGroup { group } => write!(f, "*.{group} is no name (write * and the group in apiGroups)"),
             Self::OtherGroup { name, served } => write!(f, "{name} is not in these apiGroups (served as {served})"),
             Self::OtherVersion { name, served } => {
@@ -200,7 +216,7 @@ impl Found<'_> {
             return Err(Problem::AllOfGroup { group: group.to_owned() });
         }
         let Some(first) = served.first().and_then(|versions| versions.first()) else {
-            return Err(Problem::NotServed { name: named(), nearest: catalog.nearest(name) });
+            return Err(absent(name, plural, group, catalog));
         };
         let in_groups: Vec<_> =
             served.iter().filter(|versions| group.is_some() || self.in_groups(&versions[0])).collect();
@@ -241,6 +257,16 @@ impl Found<'_> {
         let any = wanted.is_empty() || wanted.iter().any(|version| version == "*");
         let kind = versions.iter().find(|served| any || wanted.contains(&served.version))?;
         Some(Selected { kind: Arc::clone(kind), version_is_named: !any, is_named: false })
+    }
+}
+
+/// Why there is nothing called `name`, that is `plural` of `group` if it names one.
+fn absent(name: &str, plural: &str, group: Option<&str>, catalog: &Catalog) -> Problem {
+    let name = name.to_owned();
+    match group.filter(|group| *group != "*") {
+        group if catalog.is_unwatchable(plural, group) => Problem::Unwatchable { name },
+        Some(group) if catalog.is_unclear(group) => Problem::Unclear { name, group: group.to_owned() },
+        _ => Problem::NotServed { nearest: catalog.nearest(&name), name },
     }
 }
 

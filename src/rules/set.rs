@@ -6,6 +6,7 @@ use super::selection::Selection;
 use crate::resource::{BaseFolder, BranchKey, NamespaceSet, NamespacedName, ObjectName, Operations, ResourceType};
 use kube::core::{Selector, SelectorExt as _};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// An immutable snapshot of all rules in effect. Equal sets ask for the same watches and route alike.
@@ -83,6 +84,15 @@ pub enum WatchScope {
     All,
     /// The objects of one namespace.
     Namespace(Arc<str>),
+}
+
+impl fmt::Display for WatchScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "*",
+            Self::Namespace(name) => name,
+        })
+    }
 }
 
 impl RuleSet {

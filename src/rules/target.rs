@@ -54,7 +54,7 @@ pub(super) struct Targets {
 
 /// A target that is all right by itself.
 struct Usable {
-    place: Target,
+    place: Arc<Target>,
     policy: TargetPolicy,
     cluster_rules: Verdict,
 }
@@ -64,9 +64,9 @@ enum Refusal {
     /// Something is wrong.
     Wrong(Rejection),
     /// Who may say so does not let it write: not even what waits to be pushed is.
-    Halted(Rejection, Option<Box<Target>>),
+    Halted(Rejection, Option<Arc<Target>>),
     /// Nothing is written for now, nor pushed. Meanwhile its folder stays its own.
-    Dormant(Rejection, Box<Target>),
+    Dormant(Rejection, Arc<Target>),
 }
 
 /// Judges all targets.
@@ -79,32 +79,34 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
     // Who has never been let into the repository takes a folder from nobody.
     by_right.sort_by_cached_key(|(unproven, _, target)| (*unproven, Age::of(target.as_ref())));
     let mut all = Targets::default();
-    let mut claims: Vec<Target> = Vec::new();
+    let mut claims = Claims::default();
     for (unproven, name, target) in by_right {
         if secrets(&target.spec, inputs.policy).is_ok_and(|policy| policy == SecretsPolicy::Omit) {
             all.without_secrets.insert(name.clone());
         }
         let judged = judge(target, &name, providers, inputs.policy).and_then(|usable| {
-            stays_apart(&usable.place, &claims).map_err(Refusal::Wrong)?;
+            claims.admit(&usable.place).map_err(Refusal::Wrong)?;
             Ok(usable)
         });
         let verdict = match judged {
             Ok(Usable { place, policy, cluster_rules }) => {
-                claims.extend((!unproven).then(|| place.clone()));
-                all.usable.insert(name.clone(), Arc::new(place));
+                if !unproven {
+                    claims.take(Arc::clone(&place));
+                }
+                all.usable.insert(name.clone(), place);
                 all.policies.insert(name.clone(), policy);
                 all.cluster_rules.insert(name.clone(), cluster_rules);
                 Ok(())
             }
             Err(Refusal::Wrong(rejection)) => Err(rejection),
             Err(Refusal::Halted(rejection, place)) => {
-                all.halted.extend(place.map(|place| place.branch));
+                all.halted.extend(place.map(|place| place.branch.clone()));
                 Err(rejection)
             }
             Err(Refusal::Dormant(rejection, place)) => {
                 all.halted.insert(place.branch.clone());
-                if !unproven && stays_apart(&place, &claims).is_ok() {
-                    claims.push(*place);
+                if !unproven && claims.admit(&place).is_ok() {
+                    claims.take(place);
                 }
                 Err(rejection)
             }
@@ -130,8 +132,7 @@ fn judge(
     let message = "spec.suspend is true: nothing is written to the target until it is false";
     let rejection = Rejection { reason: SUSPENDED, message: message.to_owned() };
     Err(match judged {
-        Ok(Usable { place, .. }) => Refusal::Dormant(rejection, Box::new(place)),
-        Err(Refusal::Dormant(_, place)) => Refusal::Dormant(rejection, place),
+        Ok(Usable { place, .. }) | Err(Refusal::Dormant(_, place)) => Refusal::Dormant(rejection, place),
         Err(Refusal::Halted(_, place)) => Refusal::Halted(rejection, place),
         Err(Refusal::Wrong(_)) => Refusal::Wrong(rejection),
     })
@@ -147,23 +148,23 @@ fn check(
     let repository = providers.judged.get(&key).and_then(|judged| judged.repository.as_ref().ok());
     let place = repository.map(|repository| place(spec, name, &key, repository));
     let provider = providers.admitting(&key, &name.namespace).map_err(|rejection| match &place {
-        Some(place) => Refusal::Halted(rejection, place.as_ref().ok().cloned().map(Box::new)),
+        Some(place) => Refusal::Halted(rejection, place.as_ref().ok().cloned()),
         None => Refusal::Wrong(rejection),
     })?;
     let (repository, place) = match (&provider.repository, place) {
         (Ok(repository), Some(place)) => (repository, place.map_err(Refusal::Wrong)?),
+        (Err(_), _) if provider.suspended => return Err(Refusal::Wrong(suspended(&key))),
         (Err(rejection), _) => return Err(Refusal::Wrong(not_usable(&key, rejection))),
         (Ok(_), None) => return Err(Refusal::Wrong(not_ready(format!("{key} is being looked at")))),
     };
     let branch = &place.branch.branch;
     if !repository.allowed_branches.iter().any(|pattern| pattern.admits(branch)) {
         let message = format!("{key} does not allow branch {branch}; add it to its spec.allowedBranches");
-        return Err(Refusal::Halted(Rejection { reason: "BranchNotAllowed", message }, Some(Box::new(place))));
+        return Err(Refusal::Halted(Rejection { reason: "BranchNotAllowed", message }, Some(place)));
     }
     let policy = settings(spec, policy).map_err(Refusal::Wrong)?;
     if provider.suspended {
-        let message = format!("{key} is suspended: nothing is written through it until its spec.suspend is false");
-        return Err(Refusal::Dormant(not_ready(message), Box::new(place)));
+        return Err(Refusal::Dormant(suspended(&key), place));
     }
     let allowed = spec.access_policy.as_ref().and_then(|access| access.allow_cluster_rules);
     let cluster_rules = access::cluster_rules(name, allowed, &key, provider);
@@ -192,7 +193,7 @@ fn place(
     name: &NamespacedName,
     key: &ProviderKey,
     repository: &Repository,
-) -> Result<Target, Rejection> {
+) -> Result<Arc<Target>, Rejection> {
     let branch = BranchName::new(&spec.branch).map_err(|error| invalid("spec.branch", &error))?;
     let base_folder = BaseFolder::new(&spec.base_folder).map_err(|error| invalid("spec.baseFolder", &error))?;
     let branch = BranchKey {
@@ -201,7 +202,7 @@ fn place(
         url: repository.url.clone(),
         branch,
     };
-    Ok(Target { name: name.clone(), branch, base_folder })
+    Ok(Arc::new(Target { name: name.clone(), branch, base_folder }))
 }
 
 fn settings(spec: &GitTargetSpec, policy: &Policy) -> Result<TargetPolicy, Rejection> {
@@ -254,6 +255,11 @@ fn not_ready(message: String) -> Rejection {
     Rejection { reason: "ProviderNotReady", message }
 }
 
+fn suspended(key: &ProviderKey) -> Rejection {
+    let message = format!("{key} is suspended: nothing is written through it until its spec.suspend is false");
+    Rejection { reason: SUSPENDED, message }
+}
+
 /// Objects of Flux have no status of ours: what is wrong with them is said here.
 fn not_usable(key: &ProviderKey, rejection: &Rejection) -> Rejection {
     not_ready(match key.kind {
@@ -262,24 +268,33 @@ fn not_usable(key: &ProviderKey, rejection: &Rejection) -> Rejection {
     })
 }
 
-/// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
-fn stays_apart(target: &Target, older: &[Target]) -> Result<(), Rejection> {
-    let url = target.branch.url.normalized();
-    let overlapping = older.iter().find(|older| {
-        older.branch.branch == target.branch.branch
-            && older.branch.url.normalized() == url
-            && older.base_folder.overlaps(&target.base_folder)
-    });
-    let Some(older) = overlapping else { return Ok(()) };
-    // What others do in their namespaces is not told any further than needed.
-    let theirs = if older.name.namespace == target.name.namespace {
-        format!("{} of GitTarget {}", older.base_folder, older.name)
-    } else {
-        format!("that of GitTarget {}", older.name)
-    };
-    let message = format!(
-        "folder {} overlaps {theirs}, which had it first, on the same branch; make a target with a folder of its own",
-        target.base_folder
-    );
-    Err(Rejection { reason: "BaseFolderOverlap", message })
+/// The folders that targets have, by repository and branch.
+#[derive(Default)]
+struct Claims(BTreeMap<(String, String), Vec<Arc<Target>>>);
+
+impl Claims {
+    fn take(&mut self, target: Arc<Target>) {
+        self.0.entry(repository_and_branch(&target)).or_default().push(target);
+    }
+
+    /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
+    fn admit(&self, target: &Target) -> Result<(), Rejection> {
+        let mut there = self.0.get(&repository_and_branch(target)).into_iter().flatten();
+        let Some(older) = there.find(|older| older.base_folder.overlaps(&target.base_folder)) else { return Ok(()) };
+        // What others do in their namespaces is not told any further than needed.
+        let theirs = if older.name.namespace == target.name.namespace {
+            format!("{} of GitTarget {}", older.base_folder, older.name)
+        } else {
+            format!("that of GitTarget {}", older.name)
+        };
+        let message = format!(
+            "folder {} overlaps {theirs}, which had it first, on the same branch; make a target with a folder of its own",
+            target.base_folder
+        );
+        Err(Rejection { reason: "BaseFolderOverlap", message })
+    }
+}
+
+fn repository_and_branch(target: &Target) -> (String, String) {
+    (target.branch.url.normalized(), target.branch.branch.to_string())
 }

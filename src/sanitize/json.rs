@@ -165,6 +165,12 @@ impl<'a> Document<'a> {
         self.members(node).next().is_none() && self.elements(node).next().is_none()
     }
 
+    /// Whether all that an object or array held was taken out; not if it came empty.
+    pub(super) fn is_emptied(&self, node: NodeId) -> bool {
+        let came_empty = self.all_members(node).next().is_none() && self.all_elements(node).next().is_none();
+        !came_empty && self.is_empty(node)
+    }
+
     /// Every member of every object, at any depth, below a removed value too, in the order of the text.
     pub(super) fn all_members_below_root(&self) -> impl Iterator<Item = Member> {
         let keys = self.nodes.iter().enumerate().filter(|(_, node)| node.kind == Kind::Key);

@@ -24,6 +24,7 @@
 //! is there says the same already.
 
 mod copy;
+mod cut;
 mod equal;
 mod error;
 mod fields;
@@ -47,6 +48,7 @@ mod samples;
 mod scalar;
 pub mod yaml;
 
+pub use cut::manifest_without;
 pub use equal::same_object;
 pub use error::SanitizeError;
 pub use hash::{fingerprint, hash_without};

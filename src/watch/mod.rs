@@ -1,9 +1,15 @@
 //! From the cluster to changes: one watch a type, initial lists first.
 
 pub mod discovery;
+mod failure;
+mod follow;
 pub mod intake;
 mod join;
+mod list;
 pub mod object;
+mod permission;
 pub mod plane;
 pub mod report;
-pub mod stream;
+mod retry;
+mod scopes;
+mod type_watch;

@@ -1,20 +1,19 @@
 //! All watches: one a type, started and stopped as the rules want.
 
-use super::intake::Intake;
 use super::report::Reporter;
-use super::stream::{Command, Stream};
+use super::type_watch::{Command, TypeWatch};
 use crate::attribution::Index;
 use crate::change::{Notice, Resync};
 use crate::git::pool::Pool;
 use crate::resource::ResourceType;
-use crate::rules::{RuleSet, WatchScope};
+use crate::rules::RuleSet;
 use kube::Client;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How many initial lists run at the same time.
+/// How many lists run at the same time.
 const LISTS: usize = 8;
 
 /// The watch plane cannot go on.
@@ -43,12 +42,14 @@ pub struct Context {
     pub filters_noise: bool,
     /// Where it is told how the watches are.
     pub reporter: Reporter,
+    /// Up to so many namespaces a type is watched in each of them, beyond that in all at once.
+    pub namespaced_watch_limit: usize,
 }
 
 struct Plane {
     context: Context,
-    lists: Arc<Semaphore>,
-    streams: HashMap<(Arc<ResourceType>, WatchScope), Running>,
+    places: Arc<Semaphore>,
+    types: HashMap<Arc<ResourceType>, Running>,
     tasks: JoinSet<()>,
 }
 
@@ -66,8 +67,8 @@ pub async fn run(
     mut rules: watch::Receiver<Arc<RuleSet>>,
     mut resyncs: mpsc::UnboundedReceiver<Resync>,
 ) -> Result<(), PlaneFailed> {
-    let lists = Arc::new(Semaphore::new(LISTS));
-    let mut plane = Plane { context, lists, streams: HashMap::new(), tasks: JoinSet::new() };
+    let places = Arc::new(Semaphore::new(LISTS));
+    let mut plane = Plane { context, places, types: HashMap::new(), tasks: JoinSet::new() };
     let current = Arc::clone(&rules.borrow_and_update());
     plane.follow(&current);
     loop {
@@ -89,43 +90,36 @@ pub async fn run(
 impl Plane {
     /// Stops what is no longer wanted, starts what is new, and tells the others.
     fn follow(&mut self, rules: &Arc<RuleSet>) {
-        let wanted: HashSet<(Arc<ResourceType>, WatchScope)> = rules
-            .kinds()
-            .flat_map(|kind| rules.scopes(kind, 1).into_iter().map(|scope| (Arc::clone(kind), scope)))
-            .collect();
-        self.streams.retain(|key, running| {
-            let keep = wanted.contains(key);
+        let wanted: HashSet<&Arc<ResourceType>> = rules.kinds().collect();
+        self.types.retain(|kind, running| {
+            let keep = wanted.contains(kind);
             if !keep {
-                tracing::info!(kind = %key.0, "Watch stopped");
+                tracing::info!(%kind, "Type is not watched any more");
                 running.task.abort();
+                self.context.reporter.publish(kind, BTreeMap::new());
             }
             keep
         });
-        for (kind, scope) in wanted {
-            if !self.streams.contains_key(&(Arc::clone(&kind), scope.clone())) {
-                self.start(kind, scope, rules);
-            } else {
-                self.tell(&kind, Command::Rules(Arc::clone(rules)));
+        for kind in wanted {
+            if !self.types.contains_key(kind) {
+                self.start(kind);
             }
+            self.tell(kind, Command::Rules(Arc::clone(rules)));
         }
     }
 
-    fn start(&mut self, kind: Arc<ResourceType>, scope: WatchScope, rules: &Arc<RuleSet>) {
-        tracing::info!(%kind, "Watch started");
-        let evidence = Arc::clone(&self.context.evidence);
-        let mut intake = Intake::new(Arc::clone(&kind), evidence, self.context.filters_noise);
-        intake.set_rules(Arc::clone(rules));
-        let stream = Stream::new(&self.context, &kind, &scope, Arc::clone(&self.lists), intake);
+    fn start(&mut self, kind: &Arc<ResourceType>) {
+        let watch = TypeWatch::new(Arc::clone(kind), self.context.clone(), Arc::clone(&self.places));
         let (commands, receiver) = mpsc::unbounded_channel();
-        let task = self.tasks.spawn(stream.run(receiver));
-        self.streams.insert((kind, scope), Running { commands, task });
+        let task = self.tasks.spawn(watch.run(receiver));
+        self.types.insert(Arc::clone(kind), Running { commands, task });
     }
 
     fn resync(&self, resync: &Resync) {
         match resync {
             Resync::Target(target) => {
                 tracing::info!(%target, "Everything is listed again for a target");
-                self.streams.keys().for_each(|(kind, _)| self.tell(kind, Command::Reseed(target.clone())));
+                self.types.keys().for_each(|kind| self.tell(kind, Command::Reseed(target.clone())));
             }
             Resync::Objects { target, ids } => {
                 let mut by_kind: HashMap<&Arc<ResourceType>, Vec<_>> = HashMap::new();
@@ -138,10 +132,10 @@ impl Plane {
     }
 
     fn tell(&self, kind: &Arc<ResourceType>, command: Command) {
-        for (_, running) in self.streams.iter().filter(|((of, _), _)| of == kind) {
-            if running.commands.send(command.clone()).is_err() {
-                tracing::debug!(%kind, "Watch has ended already");
-            }
+        if let Some(running) = self.types.get(kind)
+            && running.commands.send(command).is_err()
+        {
+            tracing::debug!(%kind, "Watch has ended already");
         }
     }
 }

@@ -9,8 +9,12 @@ use crate::support::scratch::ScratchDir;
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
+/// Long before the next look at what is served that has no cause.
+const SECONDS: Duration = Duration::from_secs(30);
 /// Longer than a type must be missing until it counts as gone.
 const GONE: Duration = Duration::from_secs(180);
+/// Longer than what was selected by an earlier process stays.
+const FADED: Duration = Duration::from_secs(75);
 /// Longer than the pause between two attempts to watch what cannot be watched.
 const RETRIED: Duration = Duration::from_secs(120);
 
@@ -24,11 +28,12 @@ struct World {
 }
 
 impl World {
-    /// The operator acts as an account that may read `permitted`, or else as `admin`.
-    async fn start(permitted: Option<&[(&str, &[&str])]>) -> Self {
+    /// The operator acts as an account that may read `permitted`, and of what it always may not even read `lacks`; or else
+    /// as `admin`.
+    async fn start(permitted: Option<&[(&str, &[&str])]>, lacks: &'static [&'static str]) -> Self {
         let cluster = ControlPlane::start().await.unwrap();
         let account = match permitted {
-            Some(permitted) => Some(Account::create(&cluster, permitted).await.unwrap()),
+            Some(permitted) => Some(Account::create_lacking(&cluster, permitted, lacks).await.unwrap()),
             None => None,
         };
         crate::support::operator::install_definitions(&cluster).await.unwrap();
@@ -108,10 +113,10 @@ impl World {
     }
 
     /// Waits until the rule's condition Ready has this reason and a message with this part.
-    async fn until_rule(&self, reason: &str, says: &str, deadline: Duration) {
+    async fn until_rule(&self, rule: &str, reason: &str, says: &str, deadline: Duration) {
         let path = "-o=jsonpath={range .status.conditions[?(@.type==\"Ready\")]}{.reason}: {.message}{end}";
-        eventually(deadline, &format!("the rule to be {reason}"), async || {
-            let condition = self.kubectl(&["get", "watchrule", "all", path]).await?;
+        eventually(deadline, &format!("the rule {rule} to be {reason}"), async || {
+            let condition = self.kubectl(&["get", "watchrule", rule, path]).await?;
             ensure!(condition.starts_with(&format!("{reason}: ")) && condition.contains(says), "{condition}");
             Ok(Some(()))
         })
@@ -147,9 +152,11 @@ fn gadget(version: &str, name: &str, value: u32) -> String {
 
 #[tokio::test]
 async fn a_type_comes_changes_its_version_and_goes() {
-    let world = World::start(None).await;
+    // That API services may not be watched only means that definitions alone tell of changes.
+    let permitted: &[(&str, &[&str])] = &[("", &["configmaps"]), ("lifecycle.test", &["gadgets"])];
+    let world = World::start(Some(permitted), &["apiservices"]).await;
     world.mirror(&["configmaps", "gadgets.lifecycle.test"]).await;
-    world.until_rule("NoMatchingResources", "gadgets.lifecycle.test is not served", SOON).await;
+    world.until_rule("all", "NoMatchingResources", "gadgets.lifecycle.test is not served", SOON).await;
     world.mark("before").await;
 
     world.apply(&definition("lifecycle.test", "gadgets", "Gadget", &["v1"])).await;
@@ -163,13 +170,12 @@ async fn a_type_comes_changes_its_version_and_goes() {
         });
         made.await.unwrap();
     }
-    // Long before the next regular look at what is served.
     let of = |version: &str| ["one", "two"].map(|name| world.path(&format!("lifecycle.test/{version}/gadgets"), name));
-    world.until_files("gadgets", &of("v1"), SOON).await;
+    world.until_files("gadgets", &of("v1"), SECONDS).await;
     world.mirror.ready(&world.cluster).await.unwrap();
 
     world.apply(&definition("lifecycle.test", "gadgets", "Gadget", &["v1", "v2"])).await;
-    world.until_files("gadgets", &of("v2"), SOON).await;
+    world.until_files("gadgets", &of("v2"), SECONDS).await;
     let moved: Vec<CommitInfo> = world
         .log_of("gadgets/")
         .into_iter()
@@ -189,14 +195,14 @@ async fn a_type_comes_changes_its_version_and_goes() {
     world.kubectl(&["delete", "crd", "gadgets.lifecycle.test"]).await.unwrap();
     world.until_files("gadgets", &[], SOON).await;
     world.mark("removed").await;
-    world.until_rule("NoMatchingResources", "gadgets.lifecycle.test is not served", GONE).await;
+    world.until_rule("all", "NoMatchingResources", "gadgets.lifecycle.test is not served", GONE).await;
     world.mark("gone").await;
     assert_eq!(world.files("gadgets"), [""; 0], "none returns");
 }
 
 #[tokio::test]
 async fn a_broken_api_service_touches_nothing() {
-    let mut world = World::start(None).await;
+    let mut world = World::start(None, &[]).await;
     world.apply(&definition("broken.test", "widgets", "Widget", &["v1"])).await;
     world.apply(&definition("sound.test", "widgets", "Widget", &["v1"])).await;
     let names = ["crd/widgets.broken.test", "crd/widgets.sound.test"];
@@ -206,7 +212,10 @@ async fn a_broken_api_service_touches_nothing() {
             "apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: web, namespace: NS}}\nspec: {{value: {value}}}\n"
         )
     };
-    world.mirror(&["configmaps", "widgets.broken.test", "widgets.sound.test"]).await;
+    // A rule that names the type, and one that does not and so cannot miss it.
+    world.mirror(&["configmaps", "'widgets.*'"]).await;
+    world.apply("{apiVersion: configbutler.ai/v1alpha1, kind: GitTarget, metadata: {name: named, namespace: NS}, spec: {providerRef: {name: git}, baseFolder: named}}").await;
+    world.apply("{apiVersion: configbutler.ai/v1alpha1, kind: WatchRule, metadata: {name: named, namespace: NS}, spec: {sinkRef: {name: named}, rules: [{resources: [widgets.broken.test]}]}}").await;
     for group in ["broken.test", "sound.test"] {
         eventually(SOON, "the type to be served", async || {
             Ok(Some(apply(&world.cluster, &widget(group, 1).replace("NS", &world.mirror.namespace)).await?))
@@ -215,7 +224,8 @@ async fn a_broken_api_service_touches_nothing() {
         .unwrap();
     }
     let [broken, sound] = ["broken.test", "sound.test"].map(|group| world.path(&format!("{group}/v1/widgets"), "web"));
-    world.until_files("widgets", &[broken.clone(), sound.clone()], SOON).await;
+    let all = [broken.clone(), sound.clone(), broken.replacen("live", "named", 1)];
+    world.until_files("widgets", &all, SOON).await;
 
     // The group's requests now go to a Service that is not there.
     let nowhere = r#"[{"op": "remove", "path": "/metadata/labels/kube-aggregator.kubernetes.io~1automanaged"},
@@ -223,7 +233,7 @@ async fn a_broken_api_service_touches_nothing() {
         {"op": "add", "path": "/spec/insecureSkipTLSVerify", "value": true}]"#;
     world.kubectl(&["patch", "apiservice", "v1.broken.test", "--type=json", "--patch", nowhere]).await.unwrap();
     let noticed = async |world: &World| {
-        eventually(RETRIED, "discovery to be incomplete", async || {
+        eventually(SECONDS, "discovery to be incomplete", async || {
             Ok(world.log().contains("Discovery is incomplete").then_some(()))
         })
         .await
@@ -252,7 +262,15 @@ async fn a_broken_api_service_touches_nothing() {
         })
         .await
         .unwrap();
-        assert_eq!(world.files("widgets"), [broken.clone(), sound.clone()], "{value}");
+        if round == 1 {
+            world
+                .until_rule("named", "NoMatchingResources", "the API service of broken.test does not answer", SOON)
+                .await;
+            // What no rule selects after a start is swept after a while.
+            tokio::time::sleep(FADED).await;
+            world.mark("later").await;
+        }
+        assert_eq!(world.files("widgets"), all, "{value}");
         assert_eq!(deletes(&world), 0, "{value}");
         if round == 0 {
             world.stop_operator().await;
@@ -280,7 +298,7 @@ async fn a_broken_api_service_touches_nothing() {
 async fn a_type_that_is_forbidden_for_a_while_stays_and_catches_up() {
     const ALL: &[(&str, &[&str])] = &[("", &["configmaps", "limitranges"])];
     const LESS: &[(&str, &[&str])] = &[("", &["configmaps"])];
-    let mut world = World::start(Some(ALL)).await;
+    let mut world = World::start(Some(ALL), &[]).await;
     let range = |name: &str| {
         format!("apiVersion: v1\nkind: LimitRange\nmetadata: {{name: {name}, namespace: NS}}\nspec: {{limits: []}}\n")
     };
@@ -297,7 +315,7 @@ async fn a_type_that_is_forbidden_for_a_while_stays_and_catches_up() {
     // A watch that is open stays so, whatever is forbidden: it ends with the API server.
     world.account.as_ref().unwrap().permit(&world.cluster, LESS).await.unwrap();
     world.cluster.start_api_server().await.unwrap();
-    world.until_rule("ResourcesUnavailable", "limitranges", RETRIED).await;
+    world.until_rule("all", "ResourcesUnavailable", "limitranges", RETRIED).await;
     world.kubectl(&["delete", "limitrange", "a"]).await.unwrap();
     world.apply(&range("c")).await;
     world.mark("forbidden").await;
@@ -306,7 +324,7 @@ async fn a_type_that_is_forbidden_for_a_while_stays_and_catches_up() {
     world.stop_operator().await;
     world.kubectl(&["delete", "limitrange", "b"]).await.unwrap();
     world.start_operator();
-    world.until_rule("ResourcesUnavailable", "limitranges", RETRIED).await;
+    world.until_rule("all", "ResourcesUnavailable", "limitranges", RETRIED).await;
     world.mark("restarted").await;
     assert_eq!(world.files("limitranges"), paths(&world, &["a", "b"]));
 

@@ -20,17 +20,28 @@ const NAME: &str = "gitops-reverser";
 /// A service account, and the kubeconfig that goes with it.
 pub(crate) struct Account {
     kubeconfig: PathBuf,
+    /// Resources that it may not even read although every operator does.
+    lacks: &'static [&'static str],
 }
 
 impl Account {
     /// Makes the account. It may do what every operator does, and read objects of the types `mirrored`: each a group
     /// and its resources.
     pub(crate) async fn create(cluster: &ControlPlane, mirrored: &[(&str, &[&str])]) -> Result<Self> {
+        Self::create_lacking(cluster, mirrored, &[]).await
+    }
+
+    /// The same where what every operator may do is reduced by these resources.
+    pub(crate) async fn create_lacking(
+        cluster: &ControlPlane,
+        mirrored: &[(&str, &[&str])],
+        lacks: &'static [&'static str],
+    ) -> Result<Self> {
         let account = format!(
             "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {NAME}, namespace: {NAMESPACE}}}\n"
         );
         apply(cluster, &account).await?;
-        let account = Self { kubeconfig: cluster.dir().join(format!("{NAME}.kubeconfig")) };
+        let account = Self { kubeconfig: cluster.dir().join(format!("{NAME}.kubeconfig")), lacks };
         account.permit(cluster, mirrored).await?;
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": NAME},
@@ -49,6 +60,7 @@ impl Account {
     /// From now on the account may read objects of these types and no others.
     pub(crate) async fn permit(&self, cluster: &ControlPlane, mirrored: &[(&str, &[&str])]) -> Result<()> {
         let mut rules = always();
+        rules.retain(|rule| !self.lacks.iter().any(|lacking| rule["resources"][0] == *lacking));
         let read = |(group, resources): &(&str, &[&str])| rule(group, resources, &["get", "list", "watch"]);
         rules.extend(mirrored.iter().map(read));
         let role = json!({

@@ -19,6 +19,7 @@ pub use self::look::look;
 pub use self::parts::lost;
 use self::parts::union;
 use crate::resource::NamespacedName;
+use crate::rules::catalog::Presence;
 use crate::rules::{Selected, Selection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,8 +122,8 @@ struct Fading {
 }
 
 impl Selections {
-    /// Takes in what there is `now`. `is_gone` tells whether a type, by group and resource, is known to be served no more.
-    pub fn observe(&mut self, look: Look, is_gone: &dyn Fn(&str, &str) -> bool, now: Instant) {
+    /// Takes in what there is `now`. `presence` tells whether a type is served, by group and resource.
+    pub fn observe(&mut self, look: Look, presence: &dyn Fn(&str, &str) -> Presence, now: Instant) {
         let Look { targets, rules } = look;
         self.observe_targets(targets);
         self.rules.values_mut().for_each(|rule| rule.current = Selection::default());
@@ -139,12 +140,12 @@ impl Selections {
                     None => all_unclear = true,
                 }
             }
-            self.observe_rule(rule, is_gone, &mut going, &mut fading);
+            self.observe_rule(rule, presence, &mut going, &mut fading);
         }
         for (name, memory) in &mut self.targets {
             let covered = covered(&self.rules, name);
             let is_unclear = all_unclear || unclear.contains(name);
-            memory.settle(&covered, is_unclear, is_gone, (going.take(name), fading.take(name)), now);
+            memory.settle(&covered, is_unclear, presence, (going.take(name), fading.take(name)), now);
         }
     }
 
@@ -170,7 +171,7 @@ impl Selections {
     fn observe_rule(
         &mut self,
         rule: RuleLook,
-        is_gone: &dyn Fn(&str, &str) -> bool,
+        presence: &dyn Fn(&str, &str) -> Presence,
         going: &mut Parts,
         fading: &mut Parts,
     ) {
@@ -193,7 +194,8 @@ impl Selections {
             match effect {
                 Effect::Full if known.terms != terms => fading.add(&target, Selection::new([part])),
                 Effect::Full | Effect::Partial
-                    if known.terms == terms && (still_asks() || is_gone(&part.group, &part.resource)) =>
+                    if known.terms == terms
+                        && (still_asks() || presence(&part.group, &part.resource) == Presence::Gone) =>
                 {
                     going.add(&target, Selection::new([part]));
                 }
@@ -253,19 +255,25 @@ impl Memory {
         std::iter::once(&self.restored).chain(self.fading.iter().map(|fading| &fading.selection))
     }
 
-    /// Moves on what is not `covered`: what is restored to what fades unless it is unclear whose it is, what fades to what
+    /// Moves on what is not `covered`: what is restored to what fades unless it is unclear whose it is or what there is, what
+    /// fades to what
     /// goes when it is due, with what begins to go or to fade right now.
     fn settle(
         &mut self,
         covered: &Selection,
         is_unclear: bool,
-        is_gone: &dyn Fn(&str, &str) -> bool,
+        presence: &dyn Fn(&str, &str) -> Presence,
         (going, fading): (Selection, Selection),
         now: Instant,
     ) {
         let restored = lost(&self.restored, covered);
         let (begins, stays): (Vec<Selected>, Vec<Selected>) =
-            restored.into_iter().partition(|part| !is_unclear || is_gone(&part.group, &part.resource));
+            restored.into_iter().partition(|part| match presence(&part.group, &part.resource) {
+                Presence::Served => !is_unclear,
+                // A wildcard would select it, and does not know that it is there.
+                Presence::Unknown => false,
+                Presence::Gone => true,
+            });
         self.restored = Selection::new(stays);
         self.fading.push(Fading { selection: union([&fading, &Selection::new(begins)]), since: now });
         let mut going = vec![going];

@@ -55,16 +55,21 @@ fn mk_rule(uid: &str, generation: i64, selection: &str, effect: Effect) -> RuleL
 /// When, which rules there are (uid, generation, selection, effect), and what is then kept and what is to go.
 type Step<'a> = (u64, &'a [(&'a str, i64, &'a str, Effect)], &'a str, &'a str);
 
-/// Plays `steps` with a target whose status holds `stored`. The type `lost` is served no more.
+/// Plays `steps` with a target whose status holds `stored`. The type `lost` is served no more; of `dark`
+/// nobody knows.
 fn play(what: &str, stored: &str, steps: &[Step<'_>]) {
     let start = Instant::now();
     let mut selections = Selections::default();
     for (at, rules, kept, gone) in steps {
         let rules =
             rules.iter().map(|(uid, generation, selection, effect)| mk_rule(uid, *generation, selection, *effect));
-        let is_gone = |_: &str, resource: &str| resource == "lost";
+        let presence = |_: &str, resource: &str| match resource {
+            "lost" => Presence::Gone,
+            "dark" => Presence::Unknown,
+            _ => Presence::Served,
+        };
         let look = Look { targets: vec![mk_target(stored)], rules: rules.collect() };
-        selections.observe(look, &is_gone, start + Duration::from_secs(*at));
+        selections.observe(look, &presence, start + Duration::from_secs(*at));
         let found = (text(&selections.kept(&target("t"))), text(&selections.gone(&target("t"))));
         assert_eq!(found, ((*kept).to_owned(), (*gone).to_owned()), "{what}, at {at} s");
     }
@@ -73,6 +78,15 @@ fn play(what: &str, stored: &str, steps: &[Step<'_>]) {
 #[test]
 fn each_transition_keeps_or_removes_as_it_says() {
     let table: &[(&str, &str, &[Step<'_>])] = &[
+        (
+            "a type of which nobody knows after a start, where a wildcard selected it",
+            "a@* b@* dark@*",
+            &[
+                (0, &[("r", 1, "a@*", FULL)], "b@* dark@*", ""),
+                (60, &[("r", 1, "a@*", FULL)], "dark@*", "b@*"),
+                (900, &[("r", 1, "a@* dark@*", FULL)], "", "b@*"),
+            ],
+        ),
         ("a rule that stays", "", &[(0, &[("r", 1, "a@x", FULL)], "", ""), (90, &[("r", 1, "a@x", FULL)], "", "")]),
         (
             "a namespace is matched no more",
@@ -276,7 +290,7 @@ fn a_rule_that_writes_elsewhere_leaves_its_old_target() {
     let mut look = |at: u64, to: Option<&str>, effect| {
         let rule = RuleLook { target: to.map(target), ..mk_rule("r", 1, "a@x", effect) };
         let look = Look { targets: targets(), rules: vec![rule] };
-        selections.observe(look, &|_, _| false, start + Duration::from_secs(at));
+        selections.observe(look, &|_, _| Presence::Served, start + Duration::from_secs(at));
         ["t", "u"].map(|name| (text(&selections.kept(&target(name))), text(&selections.gone(&target(name)))))
     };
     let (nothing, kept, gone) = (("", ""), ("a@x", ""), ("", "a@x"));
@@ -296,7 +310,7 @@ fn secrets_that_are_left_out_now_fade_like_an_edit() {
         let mut rule = mk_rule("r", 1, selection, FULL);
         rule.terms.omits_secrets = omits_secrets;
         let look = Look { targets: vec![mk_target("")], rules: vec![rule] };
-        selections.observe(look, &|_, _| false, start + Duration::from_secs(at));
+        selections.observe(look, &|_, _| Presence::Served, start + Duration::from_secs(at));
         (text(&selections.kept(&target("t"))), text(&selections.gone(&target("t"))))
     };
     look(0, false, "a@x secrets@x");
@@ -309,7 +323,7 @@ fn a_target_made_anew_has_no_past() {
     let mut selections = Selections::default();
     let mut look = |uid: &str, rules: Vec<RuleLook>| {
         let target = TargetLook { uid: uid.to_owned(), ..mk_target("") };
-        selections.observe(Look { targets: vec![target], rules }, &|_, _| false, Instant::now());
+        selections.observe(Look { targets: vec![target], rules }, &|_, _| Presence::Served, Instant::now());
     };
     look("1", vec![mk_rule("r", 1, "a@x", FULL)]);
     look("2", vec![]);
@@ -326,7 +340,7 @@ fn what_was_swept_is_forgotten() {
         let target = TargetLook { swept, ..mk_target("a@x b@x") };
         let rules = vec![mk_rule("r", 1, "a@x", FULL)];
         let look = Look { targets: vec![target], rules };
-        selections.observe(look, &|_, _| false, start + Duration::from_secs(at));
+        selections.observe(look, &|_, _| Presence::Served, start + Duration::from_secs(at));
         (
             text(&selections.gone(&super::tests::target("t"))),
             text(&selections.stored(&super::tests::target("t")).unwrap()),
@@ -374,7 +388,7 @@ proptest! {
             let wanted = union(rules.values().map(|rule| &rule.selection));
             let target_look = TargetLook { swept: swept.clone(), ..mk_target(&stored) };
             let rules = rules.into_values().collect();
-            selections.observe(Look { targets: vec![target_look], rules }, &|_, _| false, now);
+            selections.observe(Look { targets: vec![target_look], rules }, &|_, _| Presence::Served, now);
             let (gone, after) = (selections.gone(&target("t")), selections.stored(&target("t")).unwrap());
             let kept = union([&wanted, &selections.kept(&target("t"))]);
             prop_assert!(places(&gone).is_disjoint(&places(&kept)), "{} is wanted: {}", text(&gone), text(&kept));

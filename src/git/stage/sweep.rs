@@ -48,7 +48,9 @@ impl Stage {
         let seed = self.seeds.remove(&scope)?;
         self.missed.listed(&scope);
         let candidates = self.candidates(&scope, &seed, sweep);
-        Some(Sweep { begun: seed.begun, writes: seed.writes, candidates, scope })
+        let Seed { begun, settled, mut writes, .. } = seed;
+        writes.retain(|(path, _)| !settled.contains(path));
+        Some(Sweep { begun, writes, candidates, scope })
     }
 
     /// The files of the type, in whatever version, that the list did not name.

@@ -9,6 +9,7 @@ use super::{routes_of, verdicts_of};
 use crate::resource::{NamespaceSet, NamespacedName};
 use kube::core::{Expression, Selector};
 use proptest::prelude::*;
+use serde_json::json;
 use std::sync::Arc;
 
 /// Parts of specs, as apt to be right as wrong.
@@ -118,6 +119,37 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_text_panics(text in prop::collection::vec(".{0,10}", 12)) {
+        let [url, branch, folder, mode, key, operator, value, group, pointer, window, scope, name] = text.as_slice() else {
+            unreachable!()
+        };
+        let selector = json!({"matchLabels": {key: value}, "matchExpressions": [{"key": value, "operator": operator}]});
+        let provider = json!({
+            "url": url, "allowedBranches": [branch], "pollInterval": window,
+            "accessPolicy": {"namespacedRules": {"mode": mode, "namespaceSelector": selector}}
+        });
+        let target = json!({
+            "branch": branch, "baseFolder": folder, "foreignEditGrace": window, "prune": {"mode": mode, "maxDeletesPerCycle": -1},
+            "secrets": {"policy": mode}, "ignoreFields": [{"group": group, "resource": name, "jsonPointers": [pointer]}]
+        });
+        let part = json!({"apiGroups": [group], "apiVersions": [value], "resources": [name], "operations": [mode]});
+        let mut of_cluster = part.clone();
+        of_cluster["scope"] = json!(scope);
+        of_cluster["namespaceSelector"] = selector.clone();
+        let mut world = World::base();
+        // Each of them alone: with all at once what is wrong above would hide what is wrong below.
+        world.put_one("GitProvider", "ns/odd", 0, provider);
+        world.put_one("GitTarget", "ns/odd", 0, target.clone());
+        world.put_one("GitTarget", "ns/c", 0, json!({"ignoreFields": target["ignoreFields"]}));
+        world.put_one("WatchRule", "ns/r", 0, json!({"rules": [part], "objectSelector": selector}));
+        world.put_one("ClusterWatchRule", "r", 0, json!({"rules": [of_cluster]}));
+        world.put_one("GitRepository", "ns/odd", 0, json!({"url": url, "provider": mode, "secretRef": {"name": name}}));
+        let compiled = world.compile();
+        prop_assert_eq!(compiled.verdicts.targets.len(), 3);
+        prop_assert!(compiled.verdicts.cluster_watch_rules["r"].is_err());
     }
 
     #[test]

@@ -172,6 +172,39 @@ fn names_that_select_nothing() {
             &[],
             &["WatchRule ns/r NoMatchingResources *.apps is no name (write * and the group in apiGroups)"],
         ),
+        ("a short name", one!("resources: [deploy]"), &[], DEPLOYMENTS),
+        (
+            "a short name with its group",
+            one!("resources: [deploy.apps]"),
+            &[],
+            &["WatchRule ns/r NoMatchingResources did you mean deployments.apps?"],
+        ),
+        (
+            "what cannot be watched",
+            concat!(one!("resources: [bindings]"), "\nUnwatchable bindings:"),
+            &[],
+            &["WatchRule ns/r NoMatchingResources bindings is served, but cannot be listed and watched"],
+        ),
+        (
+            "what cannot be watched in that group",
+            concat!(one!("resources: [pods.metrics.k8s.io]"), "\nUnwatchable metrics.k8s.io/pods:"),
+            &[],
+            &["WatchRule ns/r NoMatchingResources pods.metrics.k8s.io is served, but"],
+        ),
+        (
+            "what cannot be watched in another group",
+            concat!(one!("resources: [roles, roles.apps]"), "\nUnwatchable z.example/roles:"),
+            &["rbac.authorization.k8s.io/v1/roles -> ns/a in ns"],
+            &["WatchRule ns/r NoMatchingResources roles.apps is not served (did you mean roles.rbac"],
+        ),
+        (
+            "a group whose server is down",
+            concat!(one!("resources: [gadgets.down.example]"), "\nUnclear down.example:"),
+            &[],
+            &[
+                "WatchRule ns/r NoMatchingResources gadgets.down.example is not served at the moment (the API server behind group down.example does not answer)",
+            ],
+        ),
         (
             "nothing like it",
             one!("resources: [unicorns]"),

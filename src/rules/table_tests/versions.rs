@@ -94,7 +94,7 @@ fn conflicts() {
         (
             "a suspended rule decides nothing",
             "WatchRule ns/r1@1: {suspend: true, rules: [{resources: [widgets.example.com], apiVersions: [v1]}]}\nWatchRule ns/r2@2: {rules: [{resources: [widgets.example.com], apiVersions: [v2]}]}",
-            &[V2],
+            &["example.com/v1/widgets -> ns/a in ns kept", V2],
             &["WatchRule ns/r1 Suspended"],
         ),
         (

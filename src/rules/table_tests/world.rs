@@ -1,7 +1,7 @@
 //! A cluster with providers, targets and rules, from a few lines of text.
 
-use super::super::catalog::Catalog;
 use super::super::catalog::tests::mk_type;
+use super::super::catalog::{Absences, Catalog};
 use super::super::compile::{Compiled, Inputs, Namespaces, compile};
 use super::super::flux::{FluxRepositories, FluxRepository};
 use super::super::policy::Policy;
@@ -51,6 +51,7 @@ pub(super) struct World {
     pub(super) served: Vec<ResourceType>,
     pub(super) policy: Policy,
     pub(super) unproven: HashSet<NamespacedName>,
+    pub(super) absences: Absences,
     turned: bool,
 }
 
@@ -70,6 +71,7 @@ impl World {
             served: served.collect(),
             policy: Policy::default(),
             unproven: HashSet::new(),
+            absences: Absences::default(),
             turned: false,
         };
         world.put(
@@ -93,7 +95,8 @@ impl World {
         }
     }
 
-    fn put_one(&mut self, kind: &str, name: &str, second: u8, spec: Value) {
+    /// Puts one object, or one fact, over what was there.
+    pub(super) fn put_one(&mut self, kind: &str, name: &str, second: u8, spec: Value) {
         let (namespace, own) = name.split_once('/').unwrap_or(("", name));
         let object = |usual: Value| mk_object(kind, namespace, own, second, usual, &spec);
         match kind {
@@ -129,6 +132,8 @@ impl World {
                 }
             }
             "Unproven" => _ = self.unproven.insert(NamespacedName::new(namespace, own)),
+            "Unwatchable" => _ = self.absences.unwatchable.insert((own.to_owned(), namespace.to_owned())),
+            "Unclear" => _ = self.absences.unclear_groups.insert(own.to_owned()),
             "Without" => self.remove(spec.as_str().unwrap()),
             "Policy" => self.decide(&spec),
             _ => panic!("{kind} is unknown"),
@@ -177,7 +182,10 @@ impl World {
     }
 
     pub(super) fn catalog(&self) -> Catalog {
+        let deployments = mk_type("apps", "v1", "deployments", "Deployment", true);
         Catalog::new(self.served.iter().cloned())
+            .with_short_names([(deployments, vec!["deploy".to_owned()])])
+            .with_absences(self.absences.clone())
     }
 
     /// What it comes to once every usable target is ready.

@@ -18,6 +18,8 @@ pub(super) struct Answer {
     /// The types that can be listed and watched, the versions of a resource in order of preference; with the
     /// subresources through which their objects can be changed.
     pub(super) types: Vec<(ResourceType, Vec<String>)>,
+    /// The short names of some of them, as in `cm`.
+    pub(super) short_names: Vec<(ResourceType, Vec<String>)>,
     /// What is served, but not for listing and watching: by (resource, group).
     pub(super) unwatchable: BTreeSet<(String, String)>,
     /// The groups of which something is missing, old or not understood.
@@ -105,8 +107,12 @@ impl Answer {
         }
         for resource in resources {
             let parsed = serde_json::from_str::<APIResourceDiscovery>(resource.get()).ok();
+            let short_names = parsed.as_ref().map(|resource| resource.short_names.clone()).unwrap_or_default();
             match parsed.and_then(|resource| Resource::of(resource, group, version)) {
-                Some(Resource::Watchable(kind, subresources)) => self.types.push((kind, subresources)),
+                Some(Resource::Watchable(kind, subresources)) => {
+                    self.short_names.push((kind.clone(), short_names));
+                    self.types.push((kind, subresources));
+                }
                 Some(Resource::Other(resource)) => {
                     self.unwatchable.insert((resource, group.to_owned()));
                 }
@@ -182,6 +188,7 @@ mod tests {
     #[test]
     fn only_what_can_be_listed_and_watched_is_taken() {
         let mut deployments = mk_resource("deployments", "Deployment", &["list", "watch"]);
+        deployments["shortNames"] = json!(["deploy"]);
         deployments["subresources"] = json!([
             {"subresource": "status", "responseKind": {"kind": "Deployment"}, "verbs": ["get", "patch"]},
             {"subresource": "scale", "responseKind": {"kind": "Scale"}, "verbs": ["get", "update"]},
@@ -194,6 +201,7 @@ mod tests {
         assert_eq!(names(&answer), ["v1/pods", "apps/v1/deployments"]);
         assert!(answer.is_complete());
         assert_eq!(answer.types[1].1, ["scale", "status"], "what changes a Deployment");
+        assert_eq!(answer.short_names[1].1, ["deploy"]);
         let unwatchable: Vec<_> = answer.unwatchable.iter().map(|(resource, _)| resource.as_str()).collect();
         assert_eq!(unwatchable, ["bindings", "checks"]);
     }

@@ -62,6 +62,7 @@ impl KnownTypes {
         let known = || self.resources.values().flatten();
         Catalog::new(known().map(|known| known.kind.clone()))
             .with_subresources(known().map(|known| (known.kind.clone(), known.subresources.clone())))
+            .with_short_names(answer.short_names)
             .with_absences(Absences {
                 are_proven: self.proven,
                 unwatchable: answer.unwatchable,
@@ -80,6 +81,7 @@ impl KnownTypes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::catalog::Presence;
     use std::collections::BTreeSet;
 
     fn mk_answer(types: &[(&str, &str)], complete: bool) -> Answer {
@@ -124,7 +126,7 @@ mod tests {
             let catalog = known.observe(mk_answer(types, *complete), start + Duration::from_secs(*seconds));
             assert_eq!(names(&catalog), *expected, "at {seconds}");
             let lacks_b = !expected.contains(&"v1/b");
-            assert_eq!(catalog.is_gone("example.com", "b"), lacks_b, "at {seconds}");
+            assert_eq!(catalog.presence("example.com", "b") == Presence::Gone, lacks_b, "at {seconds}");
         }
         assert_eq!(known.due(), None);
     }
@@ -145,7 +147,7 @@ mod tests {
         let mut known = KnownTypes::default();
         for (seconds, complete, expected) in steps {
             let catalog = known.observe(mk_answer(served, complete), start + Duration::from_secs(seconds));
-            assert_eq!(catalog.is_gone("example.com", "b"), expected, "at {seconds}");
+            assert_eq!(catalog.presence("example.com", "b") == Presence::Gone, expected, "at {seconds}");
             let due = if seconds < 80 || expected { None } else { Some(start + Duration::from_secs(140)) };
             assert_eq!(known.due(), due, "at {seconds}");
         }
@@ -161,7 +163,7 @@ mod tests {
             let answer = Answer { unwatchable: unwatchable.clone(), ..Answer::default() };
             let catalog = known.observe(answer, start + Duration::from_secs(seconds));
             assert_eq!(names(&catalog), expected, "at {seconds}");
-            assert!(!catalog.is_gone("example.com", "a"), "at {seconds}");
+            assert_ne!(catalog.presence("example.com", "a"), Presence::Gone, "at {seconds}");
         }
     }
 

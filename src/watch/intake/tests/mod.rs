@@ -1,8 +1,15 @@
 //! Which events become changes, for whom, and by whom.
 
+mod labels;
+mod lists;
+mod overlaps;
+mod seeds;
+
 use super::*;
 use crate::attribution::{Asked, Limits, Propagation, Record, Request, User};
-use crate::resource::{BaseFolder, BranchKey, BranchName, RepoUrl};
+use crate::resource::{BaseFolder, BranchKey, BranchName, Operation, Operations, RepoUrl};
+use crate::rules::{WatchScope, Wish};
+use crate::sanitize;
 
 fn kind() -> Arc<ResourceType> {
     Arc::new(ResourceType {
@@ -51,6 +58,9 @@ fn marked(name: &str, version: u32, value: &str) -> RawObject {
     mk_object(name, name, version, value, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#)
 }
 
+/// The list of all objects, from which a watch goes on.
+const ALL: Source = Source::Scope(WatchScope::All);
+
 struct Rig {
     intake: Intake,
     evidence: Arc<Index>,
@@ -60,7 +70,7 @@ impl Rig {
     fn new(targets: &[(&str, Option<&str>)]) -> Self {
         let evidence = Arc::new(Index::new(Limits::default()));
         let mut intake = Intake::new(kind(), Arc::clone(&evidence), true);
-        assert!(intake.set_rules(mk_rules(targets)));
+        intake.set_rules(mk_rules(targets));
         Self { intake, evidence }
     }
 
@@ -71,13 +81,38 @@ impl Rig {
         rig
     }
 
+    /// The watch of everything starts, or starts again, with a list of `objects`.
     fn list(&mut self, objects: &[RawObject]) -> Vec<String> {
-        let mut said = show(self.intake.begin());
-        for object in objects {
-            said.extend(show(self.intake.listed(object, Instant::now())));
-        }
-        said.extend(show(self.intake.end(Instant::now())));
+        self.intake.set_live(NamespaceSet::NONE, false);
+        let said = self.list_as(&ALL, NamespaceSet::ALL, objects, 1_000);
+        self.intake.set_live(NamespaceSet::ALL, false);
         said
+    }
+
+    /// A list beside the watch.
+    fn side_list(&mut self, objects: &[RawObject]) -> Vec<String> {
+        self.list_as(&Source::Side, NamespaceSet::ALL, objects, 1_000)
+    }
+
+    fn list_as(&mut self, source: &Source, range: NamespaceSet, objects: &[RawObject], version: u32) -> Vec<String> {
+        let mut said = self.begin(source, range);
+        for object in objects {
+            said.extend(self.item(source, object));
+        }
+        said.extend(self.end(source, version));
+        said
+    }
+
+    fn begin(&mut self, source: &Source, range: NamespaceSet) -> Vec<String> {
+        show(self.intake.begin(source.clone(), range))
+    }
+
+    fn item(&mut self, source: &Source, object: &RawObject) -> Vec<String> {
+        show(self.intake.listed(source, object, Instant::now()))
+    }
+
+    fn end(&mut self, source: &Source, version: u32) -> Vec<String> {
+        show(self.intake.end(source, &version.to_string(), Instant::now()))
     }
 
     fn applied(&mut self, object: &RawObject) -> Vec<String> {
@@ -201,37 +236,6 @@ fn another_object_of_the_name_continues_no_chain_of_versions() {
 }
 
 #[test]
-fn a_deletion_seen_in_a_list_is_inferred_from_the_last_version() {
-    let mut rig = Rig::listed(&["a", "b", "c", "d"].map(|name| object(name, 1, "x")));
-    for name in ["a", "b", "c"] {
-        rig.record(Operation::Delete, "alice", Some(1), &object(name, 1, "x"));
-    }
-    rig.record(Operation::Delete, "denied", Some(5), &object("c", 5, "x"));
-    rig.record(Operation::Delete, "denied", Some(5), &object("d", 5, "x"));
-    let mut said = rig.list(&[marked("a", 7, "x")]);
-    said.sort();
-    let expected = [("a", "alice"), ("b", "alice"), ("c", "nobody of [\"alice\", \"denied\"]"), ("d", "nobody")]
-        .map(|(name, user)| format!("delete live/core/v1/configmaps/shop/{name}.yaml by {user}"));
-    assert_eq!(said, expected);
-}
-
-#[test]
-fn after_a_list_the_author_is_known_only_if_no_version_was_missed() {
-    let mut rig = Rig::listed(&["a", "b", "c"].map(|name| object(name, 1, "x")));
-    let now = ["a", "b", "c", "new"].map(|name| object(name, 5, "y"));
-    rig.record(Operation::Update, "alice", Some(1), &now[0]);
-    rig.record(Operation::Update, "alice", Some(3), &now[1]);
-    rig.record(Operation::Create, "alice", None, &now[3]);
-    let expected = [("a", "alice"), ("b", "nobody of [\"alice\"]"), ("c", "nobody"), ("new", "alice")]
-        .map(|(name, user)| format!("upsert live/core/v1/configmaps/shop/{name}.yaml by {user}"));
-    assert_eq!(rig.list(&now), expected);
-    // From what the list has shown on, every version is seen again.
-    let next = object("b", 6, "z");
-    rig.record(Operation::Update, "bob", Some(5), &next);
-    assert_eq!(rig.applied(&next), ["upsert live/core/v1/configmaps/shop/b.yaml by bob"]);
-}
-
-#[test]
 fn finalizers_tell_which_deletion_it_was() {
     for (finalizer, propagation) in [
         ("foregroundDeletion", Propagation::Foreground),
@@ -304,54 +308,6 @@ fn the_end_of_a_pod_may_be_its_eviction() {
 }
 
 #[test]
-fn a_list_again_says_only_what_changed() {
-    let mut rig = Rig::listed(&[object("same", 1, "x"), object("changed", 1, "x"), object("gone", 1, "x")]);
-    let said = rig.list(&[object("same", 1, "x"), object("changed", 5, "y"), object("new", 6, "x")]);
-    let file = |name| format!("live/core/v1/configmaps/shop/{name}.yaml by nobody");
-    let expected = [
-        "upsert ".to_owned() + &file("changed"),
-        "upsert ".to_owned() + &file("new"),
-        "delete ".to_owned() + &file("gone"),
-    ];
-    assert_eq!(said, expected);
-}
-
-#[test]
-fn a_new_target_is_seeded_without_disturbing_the_others() {
-    let mut rig = Rig::listed(&[object("a", 1, "x")]);
-    let rules = mk_rules(&[("live", None), ("second", Some("shop"))]);
-    assert!(rig.intake.set_rules(Arc::clone(&rules)));
-    let said = rig.list(&[object("a", 1, "x"), object("b", 2, "x")]);
-    let file = |target, name| format!("{target}/core/v1/configmaps/shop/{name}.yaml");
-    let expected = [
-        "begin second shop".to_owned(),
-        format!("item {}", file("second", "a")),
-        format!("item {}", file("second", "b")),
-        format!("upsert {} by nobody", file("live", "b")),
-        "end second shop".to_owned(),
-    ];
-    assert_eq!(said, expected);
-    assert!(!rig.intake.set_rules(rules), "nothing is new");
-    assert!(rig.intake.unseed(&NamespacedName::new("team", "live")));
-}
-
-#[test]
-fn an_object_that_cannot_be_written_keeps_its_file() {
-    let mut rig = Rig::new(&[("live", None)]);
-    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
-    let odd =
-        format!(r#"{{"metadata":{{"name":"odd","namespace":"shop","uid":"o","resourceVersion":"1"}},"data":{deep}}}"#);
-    let said = rig.list(&[serde_json::from_str(&odd).unwrap()]);
-    assert_eq!(said[1], "keep live/core/v1/configmaps/shop/odd.yaml");
-    let notices = rig.intake.take_notices();
-    assert_eq!(notices.iter().map(|notice| notice.object.to_string()).collect::<Vec<_>>(), ["configmaps shop/odd"]);
-    assert!(rig.intake.take_notices().is_empty());
-    assert_eq!(rig.intake.unusable(), 1);
-    rig.applied(&mk_object("odd", "o", 2, "x", ""));
-    assert_eq!(rig.intake.unusable(), 0, "it was mended");
-}
-
-#[test]
 fn one_target_gets_what_it_asked_for_again() {
     let mut rig = Rig::listed(&[object("a", 1, "x")]);
     let mut ask = |object: &RawObject, name| {
@@ -376,45 +332,8 @@ fn the_secrets_of_providers_are_never_wanted() {
     assert_eq!(said, ["begin live *", "item live/core/v1/secrets/shop/other.yaml", "end live *"]);
     assert_eq!(rig.applied(&object("git", 2, "y")), [""; 0]);
     assert_eq!(rig.deleted(&object("git", 3, "y")), [""; 0]);
-    assert!(rig.intake.set_rules(Arc::new(rules)), "what is wanted now was never listed");
-}
-
-#[test]
-fn rules_that_change_during_a_list_restart_it_only_where_they_must() {
-    let both = || mk_rules(&[("live", None), ("second", None)]);
-    let start = || {
-        let mut rig = Rig::new(&[("live", None), ("second", None)]);
-        rig.intake.begin();
-        rig
-    };
-    assert!(!start().intake.set_rules(both()), "nothing has changed for this type");
-    assert!(start().intake.set_rules(mk_rules(&[("live", None), ("second", None), ("third", None)])), "one is new");
-    assert!(start().intake.set_rules(mk_rules(&[("live", None), ("second", Some("shop"))])), "one wants less");
-    // Its half list must not end: everything that was not named yet would count as an orphan.
-    assert!(start().intake.set_rules(mk_rules(&[("live", None)])), "one is gone");
-}
-
-#[test]
-fn what_the_cluster_makes_by_itself_is_left_out_unless_wanted() {
-    let controlled = |version| {
-        mk_object(
-            "a",
-            "a",
-            version,
-            "x",
-            r#","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"x","controller":true}]"#,
-        )
-    };
-    let mut rig = Rig::new(&[("live", None)]);
-    assert_eq!(rig.list(&[controlled(1)]), ["begin live *", "end live *"]);
-    assert_eq!(rig.applied(&controlled(2)), [""; 0]);
-    let file = "live/core/v1/configmaps/shop/a.yaml";
-    assert_eq!(rig.applied(&object("a", 3, "x")), [format!("upsert {file} by nobody")]);
-    assert_eq!(rig.applied(&controlled(4)), [format!("delete {file} by nobody")]);
-    assert_eq!(rig.deleted(&controlled(5)), [format!("delete {file} by nobody")], "which is nothing for git");
-    let mut rig = Rig::new(&[("live", None)]);
-    rig.intake.filters_noise = false;
-    assert_eq!(rig.list(&[controlled(1)])[1], format!("item {file}"));
+    rig.intake.set_rules(Arc::new(rules));
+    assert!(rig.intake.missing(&NamespaceSet::ALL).is_all(), "what is wanted now was never listed");
 }
 
 #[test]
@@ -430,22 +349,6 @@ fn a_version_that_the_watch_has_not_shown_is_left_to_it() {
     let file = "upsert live/core/v1/configmaps/shop/a.yaml by";
     assert_eq!(rig.applied(&versions[0]), [format!("{file} bob")], "although its content is nothing new");
     assert_eq!(rig.applied(&versions[1]), [format!("{file} carol")]);
-}
-
-#[test]
-fn an_object_that_was_made_anew_meanwhile_was_deleted_first() {
-    let mut rig = Rig::listed(&["a", "same", "going"].map(|name| object(name, 1, "x")));
-    rig.applied(&marked("going", 2, "x"));
-    let anew = ["a", "same", "going"]
-        .map(|name| mk_object(name, &format!("{name}2"), 5, if name == "same" { "x" } else { "y" }, ""));
-    for (old, new) in ["a", "same", "going"].into_iter().zip(&anew) {
-        rig.record(Operation::Delete, "alice", Some(1), &object(old, 1, "x"));
-        rig.record(Operation::Create, "bob", None, new);
-    }
-    let expected =
-        [("delete", "a", "alice"), ("upsert", "a", "bob"), ("upsert", "same", "bob"), ("upsert", "going", "bob")]
-            .map(|(what, name, user)| format!("{what} live/core/v1/configmaps/shop/{name}.yaml by {user}"));
-    assert_eq!(rig.list(&anew), expected);
 }
 
 #[test]
