@@ -110,3 +110,41 @@ fn kind<K: Resource<DynamicType = ()>>() -> ObjectReference {
         ..ObjectReference::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::Said;
+    use super::super::status::{Observed, Reported};
+    use super::*;
+    use serde_json::{Map, json};
+
+    fn mk(status: &'static str, reason: &'static str) -> Outcome {
+        let said = Said { status, reason, message: format!("because {reason}") };
+        Outcome { conditions: vec![("Ready", said)], rest: Map::new() }
+    }
+
+    #[test]
+    fn a_reason_is_told_once_until_there_is_another() {
+        let key = ObjectKey::of(Kind::GitTarget, &NamespacedName::new("ns", "a"));
+        let ready = json!({"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let reported = Reported::of(&json!({"conditions": [ready]}));
+        let observed = Observed { uid: "1".to_owned(), reported, ..Observed::default() };
+        let mut snapshot = Snapshot { observed: [(key.clone(), observed)].into(), ..Snapshot::default() };
+        let mut announcements = Announcements::default();
+        let mut tell = |snapshot: &Snapshot, outcome: Outcome| {
+            let told = announcements.of_outcomes(snapshot, &[(key.clone(), outcome)].into());
+            told.into_iter().map(|told| (told.severity, told.reason)).next()
+        };
+        let warning = |reason| Some((Severity::Warning, reason));
+        assert_eq!(tell(&snapshot, mk("True", "Ready")), None, "its status says so already");
+        assert_eq!(tell(&snapshot, mk("Unknown", "Validating")), None);
+        assert_eq!(tell(&snapshot, mk("True", "Ready")), None);
+        assert_eq!(tell(&snapshot, mk("False", "NetworkError")), warning("NetworkError"));
+        assert_eq!(tell(&snapshot, mk("False", "NetworkError")), None);
+        assert_eq!(tell(&snapshot, mk("False", "Suspended")), warning("Suspended"));
+        assert_eq!(tell(&snapshot, mk("True", "Ready")), Some((Severity::Normal, "Ready")));
+        let observed = Observed { uid: "2".to_owned(), ..Observed::default() };
+        snapshot.observed.insert(key.clone(), observed);
+        assert_eq!(tell(&snapshot, mk("True", "Ready")), Some((Severity::Normal, "Ready")), "one made anew");
+    }
+}

@@ -8,7 +8,7 @@ use crate::git::signing::SigningKey;
 use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec};
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName, ProviderKey};
-use crate::rules::{Compiled, Repository, RuleSet, Selected, Selection, Target};
+use crate::rules::{Compiled, Repository, Target};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -62,19 +62,12 @@ pub fn specs(
             foreign_edit_grace: policy.foreign_edit_grace,
             commit: policy.commit.clone(),
             prune: policy.prune,
-            selection: Arc::new(selections.selection(&target.name).union(&selection(&compiled.set, &target.name))),
+            selection: Arc::new(selections.selection(&target.name)),
             gone: selections.gone(&target.name),
         };
         spec.targets.insert(target.name.clone(), wanted);
     }
     specs.into_values().collect()
-}
-
-/// What `set` wants for `target`.
-fn selection(set: &RuleSet, target: &NamespacedName) -> Selection {
-    let routes = set.kinds().flat_map(|kind| set.routes(kind).iter().map(move |route| (kind, route)));
-    let routes = routes.filter(|(_, route)| route.target.name == *target);
-    Selection::new(routes.map(|(kind, route)| Selected::of(kind, route)))
 }
 
 /// Why a Secret is of no use yet.

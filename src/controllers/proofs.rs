@@ -34,21 +34,17 @@ impl Proofs {
     /// Takes in how the branches are.
     pub fn observe(&mut self, snapshot: &Snapshot, compiled: &Compiled, branches: &HashMap<BranchKey, BranchStatus>) {
         for (name, target) in &compiled.targets {
+            let remote = branches.get(&target.branch).map(|branch| &branch.remote);
+            let is_denied = matches!(remote, Some(RemoteState::Failed(failure)) if DENIALS.contains(&failure.reason));
             let Some(tried) = tried(target, snapshot, compiled) else { continue };
             if self.denied.get(name).is_some_and(|denied| *denied != tried) {
                 self.denied.remove(name);
             }
-            match branches.get(&target.branch).map(|branch| &branch.remote) {
-                Some(RemoteState::Available) => {
-                    self.denied.remove(name);
-                    self.proven.insert(tried.uid);
-                }
-                Some(RemoteState::Failed(failure))
-                    if DENIALS.contains(&failure.reason) && !self.is_proven(&tried.uid, name, snapshot) =>
-                {
-                    self.denied.insert(name.clone(), tried);
-                }
-                _ => {}
+            if remote == Some(&RemoteState::Available) {
+                self.denied.remove(name);
+                self.proven.insert(tried.uid);
+            } else if is_denied && !self.is_proven(&tried.uid, name, snapshot) {
+                self.denied.insert(name.clone(), tried);
             }
         }
         let observed = |name: &NamespacedName| snapshot.observed.get(&ObjectKey::of(Kind::GitTarget, name));
@@ -91,5 +87,60 @@ impl Tried {
         compiled.repositories.iter().any(|(key, repository)| {
             *repository == self.repository && credentials(repository, key, &snapshot.secrets).ok() == self.credentials
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::branches::tests::{mk_compiled, mk_snapshot};
+    use super::super::status::{Observed, Reported};
+    use super::*;
+    use crate::git::status::RemoteFailure;
+    use serde_json::json;
+
+    fn name() -> NamespacedName {
+        NamespacedName::new("ns", "a")
+    }
+
+    fn observed(snapshot: &mut Snapshot) -> &mut Observed {
+        snapshot.observed.entry(ObjectKey::of(Kind::GitTarget, &name())).or_default()
+    }
+
+    fn failed(reason: &'static str) -> RemoteState {
+        RemoteState::Failed(RemoteFailure { reason, message: String::new() })
+    }
+
+    fn see(proofs: &mut Proofs, snapshot: &Snapshot, remote: RemoteState) -> bool {
+        let compiled = mk_compiled(snapshot);
+        let branch = compiled.targets[&name()].branch.clone();
+        let status = BranchStatus { remote, ..BranchStatus::default() };
+        proofs.observe(snapshot, &compiled, &HashMap::from([(branch, status)]));
+        proofs.unproven().contains(&name())
+    }
+
+    #[test]
+    fn who_was_refused_has_to_change_something() {
+        let mut snapshot = mk_snapshot();
+        observed(&mut snapshot).uid = "1".to_owned();
+        let mut proofs = Proofs::default();
+        assert!(!see(&mut proofs, &snapshot, RemoteState::Checking));
+        assert!(!see(&mut proofs, &snapshot, failed("NetworkError")), "a bad moment says nothing");
+        assert!(see(&mut proofs, &snapshot, failed("AuthenticationFailed")));
+        assert!(see(&mut proofs, &snapshot, RemoteState::Checking), "one that lost its folder is not tried any more");
+        observed(&mut snapshot).generation = 2;
+        assert!(!see(&mut proofs, &snapshot, RemoteState::Checking));
+        assert!(see(&mut proofs, &snapshot, failed("RepositoryNotFound")));
+        observed(&mut snapshot).requested = Some("now".to_owned());
+        assert!(!see(&mut proofs, &snapshot, RemoteState::Checking));
+        assert!(!see(&mut proofs, &snapshot, RemoteState::Available));
+        assert!(!see(&mut proofs, &snapshot, failed("AuthenticationFailed")), "it has had access");
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_proven_counts() {
+        let mut snapshot = mk_snapshot();
+        let condition = json!({"type": "Available", "status": "True", "reason": "Available", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        observed(&mut snapshot).reported = Reported::of(&json!({"conditions": [condition]}));
+        assert!(!see(&mut Proofs::default(), &snapshot, failed("AuthenticationFailed")));
     }
 }

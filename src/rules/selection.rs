@@ -65,8 +65,11 @@ impl Selection {
     /// Whether an object of `kind`, in whatever version, in `namespace` may belong to it.
     #[must_use]
     pub fn covers(&self, kind: &ResourceType, namespace: Option<&str>) -> bool {
-        let mut of_kind = self.iter().filter(|one| one.group == kind.group && one.resource == kind.resource);
-        of_kind.any(|one| one.namespaces.contains(namespace))
+        // Asked for each change; a target may have thousands of parts.
+        let key = (&kind.group, &kind.resource);
+        let from = self.0.partition_point(|one| (&one.group, &one.resource) < key);
+        let of_kind = self.0[from..].iter().take_while(|one| (&one.group, &one.resource) == key);
+        of_kind.map(|one| &one.namespaces).any(|namespaces| namespaces.contains(namespace))
     }
 
     /// Where nothing of `other` reaches, by (group, resource). Versions and labels play no part: they cannot be told from

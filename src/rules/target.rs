@@ -54,7 +54,7 @@ pub(super) struct Targets {
 
 /// A target that is all right by itself.
 struct Usable {
-    place: Target,
+    place: Arc<Target>,
     policy: TargetPolicy,
     cluster_rules: Verdict,
 }
@@ -64,9 +64,9 @@ enum Refusal {
     /// Something is wrong.
     Wrong(Rejection),
     /// Who may say so does not let it write: not even what waits to be pushed is.
-    Halted(Rejection, Option<Target>),
+    Halted(Rejection, Option<Arc<Target>>),
     /// Nothing is written for now, nor pushed. Meanwhile its folder stays its own.
-    Dormant(Rejection, Target),
+    Dormant(Rejection, Arc<Target>),
 }
 
 /// Judges all targets.
@@ -91,16 +91,16 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
         let verdict = match judged {
             Ok(Usable { place, policy, cluster_rules }) => {
                 if !unproven {
-                    claims.take(place.clone());
+                    claims.take(Arc::clone(&place));
                 }
-                all.usable.insert(name.clone(), Arc::new(place));
+                all.usable.insert(name.clone(), place);
                 all.policies.insert(name.clone(), policy);
                 all.cluster_rules.insert(name.clone(), cluster_rules);
                 Ok(())
             }
             Err(Refusal::Wrong(rejection)) => Err(rejection),
             Err(Refusal::Halted(rejection, place)) => {
-                all.halted.extend(place.map(|place| place.branch));
+                all.halted.extend(place.map(|place| place.branch.clone()));
                 Err(rejection)
             }
             Err(Refusal::Dormant(rejection, place)) => {
@@ -193,7 +193,7 @@ fn place(
     name: &NamespacedName,
     key: &ProviderKey,
     repository: &Repository,
-) -> Result<Target, Rejection> {
+) -> Result<Arc<Target>, Rejection> {
     let branch = BranchName::new(&spec.branch).map_err(|error| invalid("spec.branch", &error))?;
     let base_folder = BaseFolder::new(&spec.base_folder).map_err(|error| invalid("spec.baseFolder", &error))?;
     let branch = BranchKey {
@@ -202,7 +202,7 @@ fn place(
         url: repository.url.clone(),
         branch,
     };
-    Ok(Target { name: name.clone(), branch, base_folder })
+    Ok(Arc::new(Target { name: name.clone(), branch, base_folder }))
 }
 
 fn settings(spec: &GitTargetSpec, policy: &Policy) -> Result<TargetPolicy, Rejection> {
@@ -270,10 +270,10 @@ fn not_usable(key: &ProviderKey, rejection: &Rejection) -> Rejection {
 
 /// The folders that targets have, by repository and branch.
 #[derive(Default)]
-struct Claims(BTreeMap<(String, String), Vec<Target>>);
+struct Claims(BTreeMap<(String, String), Vec<Arc<Target>>>);
 
 impl Claims {
-    fn take(&mut self, target: Target) {
+    fn take(&mut self, target: Arc<Target>) {
         self.0.entry(repository_and_branch(&target)).or_default().push(target);
     }
 

@@ -138,8 +138,7 @@ struct Effect {
     no_files: &'static [&'static str],
 }
 
-/// The examples that need nothing that the test cluster has not.
-const EFFECTS: [Effect; 4] = [
+const EFFECTS: [Effect; 5] = [
     Effect {
         example: "one-team-one-repository",
         objects: "
@@ -227,6 +226,16 @@ metadata: {name: greeting, namespace: shop}
         files: &["live/core/v1/configmaps/shop/greeting.yaml"],
         no_files: &["live/core/v1/secrets/shop/shop-git.yaml"],
     },
+    Effect {
+        example: "beside-flux",
+        objects: "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: greeting, namespace: shop}
+",
+        files: &["live/core/v1/configmaps/shop/greeting.yaml"],
+        no_files: &["live/core/v1/secrets/shop/shop-git.yaml"],
+    },
 ];
 
 /// With a repository and a cluster of one's own, the examples do what they say.
@@ -234,6 +243,7 @@ metadata: {name: greeting, namespace: shop}
 #[ignore = "until object selectors and providers of other namespaces are in effect"]
 async fn the_examples_mirror_what_they_say() {
     let cluster = ControlPlane::start().await.unwrap();
+    install_flux(&cluster).await.unwrap();
     let work_dir = ScratchDir::new().unwrap();
     let _operator = Operator::start(&cluster, &work_dir, &[]).await.unwrap();
     let server = GitServer::start().await.unwrap();
@@ -267,8 +277,9 @@ async fn the_examples_mirror_what_they_say() {
 fn at(document: &Value, server: &GitServer, repo: &RemoteRepo) -> Option<Value> {
     let mut document = document.clone();
     match text(&document["kind"]) {
-        "Application" => return None,
+        "Application" | "Kustomization" => return None,
         "Secret" => document["stringData"] = json!({"username": server.user(), "password": server.password()}),
+        "GitRepository" => document["spec"]["url"] = json!(repo.url()),
         "GitProvider" => {
             document["spec"]["url"] = json!(repo.url());
             document["spec"]["push"] = json!({"interval": "200ms"});
@@ -276,6 +287,20 @@ fn at(document: &Value, server: &GitServer, repo: &RemoteRepo) -> Option<Value> 
         _ => {}
     }
     Some(document)
+}
+
+/// Installs Flux's definition of GitRepository.
+async fn install_flux(cluster: &ControlPlane) -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/flux");
+    let output = tokio::process::Command::new(script).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let definition = String::from_utf8(output.stdout)?;
+    apply(cluster, &std::fs::read_to_string(definition.trim())?).await?;
+    let mut wait = cluster.kubectl();
+    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "crd/gitrepositories.source.toolkit.fluxcd.io"]);
+    let waited = wait.output().await?;
+    ensure!(waited.status.success(), "{waited:?}");
+    Ok(())
 }
 
 /// The API server accepts every object of ours and of its own that the documentation shows, field by field.

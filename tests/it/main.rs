@@ -3,15 +3,17 @@
 // A test that cannot go on has failed, and a panic says where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod attribution_matrix;
 mod attribution_storm;
-mod bad_input;
 mod beside_gitops;
 mod canary;
+mod conditions;
 mod credentials;
 mod discovery;
 mod documentation;
 mod examples;
+mod flux;
 mod git_argv;
 mod git_attributes;
 mod git_clone;
@@ -30,11 +32,14 @@ mod kill9;
 mod layers;
 mod main_job;
 mod plane;
+mod pruning;
 mod registration;
 mod round_trip;
 mod scale;
+mod selection;
 mod snapshot;
 mod ssh_job;
+mod statuses;
 mod sweeps;
 mod validation;
 mod wildcards;

@@ -418,23 +418,6 @@ async fn a_branch_that_is_let_go_pushes_what_is_committed_and_one_that_is_halted
 }
 
 #[tokio::test]
-async fn who_may_not_write_any_more_is_told_once() {
-    let (server, repo, work_dir) = mk_remote("told").await;
-    let mut engine = Engine::start(&work_dir, repo.url(), "wrong").await;
-    let told = engine.events.recv().await.unwrap();
-    assert_eq!((told.reason, told.severity), ("AuthenticationFailed", Severity::Warning));
-    let mut spec = engine.spec("wrong as well");
-    spec.revision = 1;
-    engine.apply(vec![spec]);
-    failure(&engine, |failure| failure.reason == "AuthenticationFailed").await;
-    engine.apply(vec![engine.spec(server.password())]);
-    engine.ready().await.send(upsert("a", "1"));
-    commits(&repo, 1).await;
-    assert_eq!(engine.events.recv().await.unwrap().reason, "Pushed");
-    engine.stop().await;
-}
-
-#[tokio::test]
 async fn an_edit_of_somebody_else_has_its_time_before_its_deselected_file_goes() {
     let (server, repo, work_dir) = mk_remote("graced").await;
     let grace = |grace: Duration| move |target: &mut TargetSpec| target.foreign_edit_grace = grace;
@@ -483,5 +466,13 @@ async fn whoever_asks_has_the_remote_looked_at_now() {
     server.set_fault(None);
     ask(2);
     available().await;
+    repo.commit_file("main", "README.md", "hello\n", ERIN);
+    ask(3);
+    eventually(SOON, "the commit to be seen", async || {
+        let known = engine.status().pushed.map(|tip| tip.to_string());
+        Ok((known == repo.head("main")).then_some(()))
+    })
+    .await
+    .unwrap();
     engine.stop().await;
 }

@@ -24,6 +24,7 @@ pub(crate) mod process;
 pub(crate) mod remote_repo;
 pub(crate) mod scratch;
 pub(crate) mod sshd;
+pub(crate) mod status;
 pub(crate) mod teams;
 pub(crate) mod tls_front;
 pub(crate) mod witness;

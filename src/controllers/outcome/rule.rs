@@ -14,7 +14,7 @@ const MIRRORED: &str = "what the rule selects is mirrored to its target";
 /// each of its rules.
 pub(super) fn outcome(key: &RuleKey, verdict: &Verdict, scene: &Scene<'_>) -> Outcome {
     let Some(rule) = scene.compiled.rules.get(key) else {
-        let ready = rejected(verdict).unwrap_or_else(|| Said::yes("Ready", MIRRORED));
+        let ready = rejected(verdict).unwrap_or_else(|| Said::wait("the rule is being looked at"));
         return Outcome::new(ready, Vec::new(), false);
     };
     let watches = watches(rule, scene);
@@ -52,6 +52,8 @@ fn watches(rule: &RuleOutcome, scene: &Scene<'_>) -> Watches {
         }
         match scene.watches.state(kind, &namespaces) {
             Some(WatchState::Live { .. }) => {}
+            // Where nothing is told at all, nobody tells.
+            None if scene.watches.watches().next().is_none() => {}
             None | Some(WatchState::Listing) => watches.are_listing = true,
             Some(WatchState::Failed { reason, message }) if watches.unavailable.len() < MOST_RESOURCES => {
                 let (resource, reason_name) = (kind.to_string(), reason.as_str().to_owned());

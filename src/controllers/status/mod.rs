@@ -122,6 +122,8 @@ impl Writer {
     ) {
         let wanted = observed.iter().filter_map(|(key, observed)| {
             let outcome = outcomes.remove(key)?;
+            // Numbers that wait for a place are not forgotten.
+            let counts = counts || self.wanted.get(key).is_some_and(|wanted| wanted.counts);
             Some((key.clone(), Wanted { observed: observed.clone(), outcome, counts }))
         });
         self.wanted = wanted.collect();

@@ -135,13 +135,6 @@ impl Channels {
     }
 
     fn report_failure(&self, failure: RemoteFailure) {
-        let is_known =
-            |remote: &RemoteState| matches!(remote, RemoteState::Failed(known) if known.reason == failure.reason);
-        if failure.reason == Class::Auth.reason() && !is_known(&self.status.borrow().remote) {
-            for target in self.spec.borrow().targets.keys() {
-                self.tell(target, Severity::Warning, failure.reason, &failure.message);
-            }
-        }
         self.report(|status| status.remote = RemoteState::Failed(failure));
     }
 

@@ -11,12 +11,14 @@ impl Worker {
         let now = Instant::now();
         let next = self.channels.spec.borrow_and_update().clone();
         let has_same_folders = folders(&self.spec).eq(folders(&next));
-        self.stage.drop_targets(|name, target| next.targets.get(name).is_some_and(|next| next.folder == target.folder));
+        let folder = |name: &NamespacedName| next.targets.get(name).map(|target| &target.folder);
+        self.stage.drop_targets(|name, target| folder(name) == Some(&target.folder));
+        let known = &self.spec.targets;
+        self.deselected.retain(|name| known.get(name).map(|target| &target.folder) == folder(name));
         if !has_same_folders || !commits_alike(&self.spec, &next) {
             self.seal().await;
         }
         let before = std::mem::replace(&mut self.spec, next);
-        self.deselected.retain(|name| self.spec.targets.contains_key(name));
         self.clone.sign_with(self.spec.signing.clone());
         // Whatever else somebody has changed may have mended what was in the way, even if he has changed it back.
         if before == self.spec || selecting_nothing(&before) != selecting_nothing(&self.spec) {
