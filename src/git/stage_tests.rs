@@ -331,11 +331,11 @@ fn a_file_that_says_the_same_is_not_named_in_the_message() {
 fn a_list_does_not_overtake_a_window() {
     let mut stage = mk_grouping(&[], Duration::from_secs(10));
     let scope = mk_scope("live");
-    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
     for name in ["a", "b"] {
         take(&mut stage, by("alice", mk_change(name, Content::Upsert(manifest("1")))));
     }
     take(&mut stage, by("bob", mk_change("c", Content::Upsert(manifest("1")))));
+    stage.take(Message::SeedBegin(Arc::clone(&scope)), now());
     stage.take(Message::SeedItem(Arc::clone(&scope), item("a", "2")), now());
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("b")), now());
     stage.take(Message::SeedKeep(Arc::clone(&scope), path("c")), now());

@@ -10,6 +10,7 @@ use super::list::{ListRequest, ListStep, Position, list};
 use super::object::RawObject;
 use super::permission::may_watch_everywhere;
 use super::plane::Context;
+use super::report::FailureReason;
 use super::retry::Retry;
 use super::scopes::{Scopes, range};
 use crate::git::mailbox::Message;
@@ -56,7 +57,8 @@ pub(super) struct TypeWatch {
     stops: HashMap<WatchScope, AbortHandle>,
     /// Complete lists that other watches have to catch up with, and until when.
     waiting: BTreeMap<WatchScope, (Position, Instant)>,
-    side: Option<AbortHandle>,
+    /// The list beside the watches, and of what it is.
+    side: Option<(AbortHandle, NamespaceSet)>,
     lists: SelectAll<BoxStream<'static, (Source, ListStep)>>,
     live: SelectAll<BoxStream<'static, (WatchScope, FollowStep)>>,
     /// Parts of lists that wait for room.
@@ -258,7 +260,7 @@ impl TypeWatch {
     }
 
     fn stop_side_list(&mut self) {
-        if let Some(stop) = self.side.take() {
+        if let Some((stop, _)) = self.side.take() {
             stop.abort();
         }
         self.intake.abandon(&Source::Side);
@@ -270,23 +272,23 @@ impl TypeWatch {
         if self.side.is_some() || missing.is_empty() {
             return;
         }
-        let apis = self.side_apis(&missing);
+        let (apis, range) = self.side_apis(&missing);
         let (places, retry) = (Arc::clone(&self.places), Retry::default());
         let request = ListRequest { apis, places, streams: None, wait: Duration::ZERO, retry };
         let (steps, stop) = abortable(list(request));
         self.lists.push(steps.map(|step| (Source::Side, step)).boxed());
-        self.side = Some(stop);
+        self.side = Some((stop, range));
     }
 
     /// A few namespaces are listed one by one, many at once where that is allowed.
-    fn side_apis(&self, missing: &NamespaceSet) -> Vec<Api<RawObject>> {
+    fn side_apis(&self, missing: &NamespaceSet) -> (Vec<Api<RawObject>>, NamespaceSet) {
         let lists_all = self.scopes.is_live(&WatchScope::All);
         if let Some(names) = missing.named()
             && (!lists_all || names.len() <= self.context.namespaced_watch_limit)
         {
-            return names.iter().map(|name| self.api(Some(name))).collect();
+            return (names.iter().map(|name| self.api(Some(name))).collect(), missing.clone());
         }
-        vec![self.api(None)]
+        (vec![self.api(None)], NamespaceSet::ALL)
     }
 
     fn listed(&mut self, source: Source, step: ListStep) {
@@ -294,7 +296,11 @@ impl TypeWatch {
             ListStep::Begun => {
                 let range = match &source {
                     Source::Scope(scope) => range(scope),
-                    Source::Side => self.scopes.followed(),
+                    // Whatever else has become missing meanwhile is not in this list.
+                    Source::Side => self
+                        .side
+                        .as_ref()
+                        .map_or(NamespaceSet::NONE, |(_, range)| range.intersection(&self.scopes.followed())),
                 };
                 let deliveries = self.intake.begin(source, range);
                 self.deliver(deliveries);
@@ -337,6 +343,11 @@ impl TypeWatch {
                 tracing::warn!(kind = %self.kind, %scope, error, "Watch failed; it is tried again");
                 self.scopes.failed(scope, failure);
                 self.publish();
+                // What was allowed no longer is.
+                if *scope == WatchScope::All && failure.reason == FailureReason::Forbidden {
+                    self.permission = Permission::Refused(Instant::now());
+                    self.plan();
+                }
             }
             Source::Side => tracing::warn!(kind = %self.kind, error, "List failed; it is tried again"),
         }

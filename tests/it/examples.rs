@@ -240,7 +240,6 @@ metadata: {name: greeting, namespace: shop}
 
 /// With a repository and a cluster of one's own, the examples do what they say.
 #[tokio::test]
-#[ignore = "until object selectors and providers of other namespaces are in effect"]
 async fn the_examples_mirror_what_they_say() {
     let cluster = ControlPlane::start().await.unwrap();
     install_flux(&cluster).await.unwrap();

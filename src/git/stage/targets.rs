@@ -122,7 +122,8 @@ impl Stage {
         self.blob_bytes = 0;
     }
 
-    fn miss_everything(&mut self) {
+    /// Nobody knows what may be lost of any target: until its next lists, nobody is the only author of a change.
+    pub fn miss_everything(&mut self) {
         self.targets.keys().for_each(|target| self.missed.target(target));
         self.sweeps.values_mut().for_each(Sweeps::forget);
     }

@@ -169,6 +169,7 @@ pub async fn run(settings: Arc<Settings>, mut channels: Channels) {
         let mut worker = Worker::new(&settings, channels, opened.clone);
         worker.start(opened.is_new).await;
         if !is_first {
+            worker.stage.miss_everything();
             worker.request_everything();
         }
         while !worker.is_finished() && worker.reopening.is_none() {

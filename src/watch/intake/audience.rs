@@ -126,9 +126,11 @@ impl Intake {
         mirrored.fold(NamespaceSet::NONE, |wanted, route| wanted.union(&route.namespaces))
     }
 
-    /// Forgets what `target` has had: it needs everything again.
+    /// `target` needs everything again. Whatever it may have lost, its worker knows about.
     pub fn unseed(&mut self, target: &NamespacedName) {
-        self.standings.remove(target);
+        if let Some(standing) = self.standings.get_mut(target) {
+            standing.seeded = NamespaceSet::NONE;
+        }
         self.drop_seeds(target, &NamespaceSet::ALL);
     }
 

@@ -42,6 +42,10 @@ fn a_new_target_is_seeded_from_a_list_of_its_own() {
     assert!(rig.intake.missing(&NamespaceSet::ALL).is_empty(), "nothing is new");
     rig.intake.unseed(&name("live"));
     assert!(rig.intake.missing(&NamespaceSet::ALL).is_all());
+    let next = object("a", 3, "y");
+    rig.record(Operation::Update, "bob", Some(1), &next);
+    let expected = ["live", "second"].map(|target| format!("upsert {target}/{FILE}/a.yaml by bob"));
+    assert_eq!(rig.applied(&next), expected, "what its worker has lost it knows itself");
 }
 
 #[test]
