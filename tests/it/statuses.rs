@@ -151,7 +151,11 @@ async fn people_can_ask_for_a_new_look() {
         eventually(SOON, "the file to be ours again", async || {
             ensure!(mirror.repo.read("main", &path) == ours, "{:?}", mirror.repo.read("main", &path));
             let target = get(cluster, namespace, "gittarget/live").await?;
-            ensure!(target["status"]["lastHandledRequest"] == number.to_string(), "{}", target["status"]);
+            ensure!(
+                target["status"]["lastHandledRequest"].as_str() == Some(number.to_string().as_str()),
+                "{}",
+                target["status"]
+            );
             Ok(Some(()))
         })
         .await
