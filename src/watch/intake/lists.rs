@@ -193,7 +193,8 @@ impl Intake {
         }
         let reading = self.read(object, &name);
         let deliveries = self.items(seeds, &name, &reading);
-        if relation == Relation::Same {
+        // Who had it when it asked to be left alone has it still.
+        if relation == Relation::Same && !matches!(reading.content, Read::Ignored) {
             let before = self.objects.get(&name).and_then(|seen| seen.wanters.clone());
             let wanters = self.wanters(&name, reading.labels.as_ref(), before.as_ref());
             if let Some(seen) = self.objects.get_mut(&name) {

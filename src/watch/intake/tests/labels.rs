@@ -48,14 +48,15 @@ fn labels_that_are_in_no_manifest_count_too() {
         let route = Route { selector, ..mk_route("live", NamespaceSet::ALL) };
         Arc::new(RuleSet::new([mk_target("live")], [(kind(), route)]))
     };
+    let app = r#""app":"a""#;
     let mut rig = Rig::new(&[]);
     rig.intake.set_rules(rules("velero.io/backup-name"));
-    rig.list(&[labelled(1, "x", "")]);
+    rig.list(&[labelled(1, "x", app)]);
     assert_eq!(
-        rig.applied(&labelled(2, "x", r#""velero.io/backup-name":"x""#)),
+        rig.applied(&labelled(2, "x", r#""app":"a","velero.io/backup-name":"x""#)),
         [format!("upsert live/{FILE} by nobody")]
     );
-    assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect live/{FILE} by nobody")]);
+    assert_eq!(rig.applied(&labelled(3, "x", app)), [format!("deselect live/{FILE} by nobody")]);
 }
 
 #[test]
