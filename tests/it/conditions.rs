@@ -50,8 +50,8 @@ spec: {providerRef: {name: suspended}, baseFolder: suspended-provider}
         object: "gittarget/suspended-provider",
         manifests: "",
         says: &[
-            (READY, "False", "Suspended", "GitProvider NS/suspended is suspended"),
-            (ACTIVE, "False", "WorkerStopped", "Ready says"),
+            (READY, "False", "ProviderNotReady", "GitProvider NS/suspended is suspended"),
+            (ACTIVE, "False", "WorkerNotStarted", "Ready says"),
         ],
     },
     Case {
