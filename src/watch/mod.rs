@@ -7,6 +7,7 @@ pub mod intake;
 mod join;
 mod list;
 pub mod object;
+mod outbox;
 mod permission;
 pub mod plane;
 pub mod report;

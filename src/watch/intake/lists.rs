@@ -245,7 +245,9 @@ impl Intake {
         if !seeds.iter().any(|seed| seed.scope.namespaces.contains(namespace)) {
             return deliveries;
         }
-        for wanted in self.wanting(name, reading.labels.as_ref()) {
+        // What asks to be left alone keeps its file, whatever its labels.
+        let labels = reading.labels.as_ref().filter(|_| !matches!(reading.content, Read::Ignored));
+        for wanted in self.wanting(name, labels) {
             let seed = seeds.iter().find(|seed| seed.covers(&wanted.target.name, namespace));
             let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, name)) else { continue };
             let scope = Arc::clone(&seed.scope);

@@ -141,6 +141,9 @@ fn an_object_that_asks_for_it_is_left_alone_while_it_lives() {
 #[test]
 fn an_object_that_is_left_alone_keeps_its_file_whatever_its_labels() {
     let mut rig = tiers(&[("web", Some("web"), MIRROR)], &[labelled(1, "x", r#""tier":"web""#)]);
-    assert_eq!(rig.applied(&labelled(2, "x", r#""configbutler.ai/ignore":"""#)), [""; 0]);
+    let ignored = || labelled(2, "x", r#""configbutler.ai/ignore":"""#);
+    assert_eq!(rig.applied(&ignored()), [""; 0]);
+    rig.intake.unseed(&NamespacedName::new("team", "web"));
+    assert_eq!(rig.side_list(&[ignored()])[1..2], [format!("keep web/{FILE}")]);
     assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
 }

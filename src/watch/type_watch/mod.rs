@@ -3,25 +3,28 @@
 //! Live changes are handed on at once. Lists wait for room at the workers, one object at a time, and hold up nothing but
 //! other lists.
 
+mod asked;
+mod side_list;
+
 use super::failure::Failure;
 use super::follow::{FollowStep, follow};
-use super::intake::{Delivery, Intake, Source};
+use super::intake::{Intake, Source};
 use super::list::{ListRequest, ListStep, Position, list};
 use super::object::RawObject;
+use super::outbox::Outbox;
 use super::permission::may_watch_everywhere;
 use super::plane::Context;
 use super::report::FailureReason;
 use super::retry::Retry;
 use super::scopes::{Scopes, range};
-use crate::git::mailbox::Message;
-use crate::git::pool::Pool;
 use crate::resource::{NamespaceSet, NamespacedName, ResourceId, ResourceType};
 use crate::rules::{RuleSet, WatchScope};
+use asked::Asked;
 use futures::future::BoxFuture;
 use futures::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures::{FutureExt as _, StreamExt as _};
 use kube::Api;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -61,18 +64,9 @@ pub(super) struct TypeWatch {
     side: Option<(AbortHandle, NamespaceSet)>,
     lists: SelectAll<BoxStream<'static, (Source, ListStep)>>,
     live: SelectAll<BoxStream<'static, (WatchScope, FollowStep)>>,
-    /// Parts of lists that wait for room.
-    outbox: VecDeque<Delivery>,
-    asked: VecDeque<(NamespacedName, ResourceId)>,
-    fetching: Option<BoxFuture<'static, Fetched>>,
+    outbox: Outbox,
+    asked: Asked,
     permission: Permission,
-}
-
-/// An object that a target has asked for.
-struct Fetched {
-    target: NamespacedName,
-    id: ResourceId,
-    object: kube::Result<Option<RawObject>>,
 }
 
 /// Whether the type may be watched in all namespaces.
@@ -87,6 +81,7 @@ impl TypeWatch {
     /// Watches of `kind`; none before there are rules.
     pub(super) fn new(kind: Arc<ResourceType>, context: Context, places: Arc<Semaphore>) -> Self {
         let intake = Intake::new(Arc::clone(&kind), Arc::clone(&context.evidence), context.filters_noise);
+        let outbox = Outbox::new(Arc::clone(&context.pool));
         Self {
             kind,
             context,
@@ -100,9 +95,8 @@ impl TypeWatch {
             side: None,
             lists: SelectAll::new(),
             live: SelectAll::new(),
-            outbox: VecDeque::new(),
-            asked: VecDeque::new(),
-            fetching: None,
+            outbox,
+            asked: Asked::default(),
             permission: Permission::Unknown,
         }
     }
@@ -120,8 +114,8 @@ impl TypeWatch {
                 Some((source, step)) = self.lists.next(), if self.outbox.is_empty() && !self.lists.is_empty() => {
                     self.listed(source, step);
                 }
-                () = room(&self.context.pool, self.outbox.front()), if !self.outbox.is_empty() => self.flush(),
-                fetched = resolved(&mut self.fetching), if self.fetching.is_some() => self.fetched(fetched),
+                () = self.outbox.room(), if !self.outbox.is_empty() => self.outbox.flush(),
+                fetched = self.asked.fetched(), if self.asked.is_fetching() => self.fetched(fetched),
                 may = answered(&mut self.permission), if matches!(self.permission, Permission::Asked(_)) => {
                     self.permission = if may { Permission::Granted } else { Permission::Refused(Instant::now()) };
                     self.plan();
@@ -248,49 +242,6 @@ impl TypeWatch {
         self.context.reporter.publish(&self.kind, self.scopes.states());
     }
 
-    /// Begins the lists again that have become worthless, and makes those that are missing.
-    fn mend_lists(&mut self) {
-        for source in self.intake.take_spoiled() {
-            match source {
-                Source::Scope(scope) => self.start_list(&scope, Duration::ZERO, Retry::default()),
-                Source::Side => self.stop_side_list(),
-            }
-        }
-        self.list_missing();
-    }
-
-    fn stop_side_list(&mut self) {
-        if let Some((stop, _)) = self.side.take() {
-            stop.abort();
-        }
-        self.intake.abandon(&Source::Side);
-    }
-
-    /// Lists what is new to targets where watches run. The others get it with the lists from which their watches go on.
-    fn list_missing(&mut self) {
-        let missing = self.intake.missing(&self.scopes.followed());
-        if self.side.is_some() || missing.is_empty() {
-            return;
-        }
-        let (apis, range) = self.side_apis(&missing);
-        let (places, retry) = (Arc::clone(&self.places), Retry::default());
-        let request = ListRequest { apis, places, streams: None, wait: Duration::ZERO, retry };
-        let (steps, stop) = abortable(list(request));
-        self.lists.push(steps.map(|step| (Source::Side, step)).boxed());
-        self.side = Some((stop, range));
-    }
-
-    /// A few namespaces are listed one by one, many at once where that is allowed.
-    fn side_apis(&self, missing: &NamespaceSet) -> (Vec<Api<RawObject>>, NamespaceSet) {
-        let lists_all = self.scopes.is_live(&WatchScope::All);
-        if let Some(names) = missing.named()
-            && (!lists_all || names.len() <= self.context.namespaced_watch_limit)
-        {
-            return (names.iter().map(|name| self.api(Some(name))).collect(), missing.clone());
-        }
-        (vec![self.api(None)], NamespaceSet::ALL)
-    }
-
     fn listed(&mut self, source: Source, step: ListStep) {
         match step {
             ListStep::Begun => {
@@ -303,15 +254,15 @@ impl TypeWatch {
                         .map_or(NamespaceSet::NONE, |(_, range)| range.intersection(&self.scopes.followed())),
                 };
                 let deliveries = self.intake.begin(source, range);
-                self.deliver(deliveries);
+                self.outbox.deliver(deliveries);
             }
             ListStep::Object(object) => {
                 let deliveries = self.intake.listed(&source, &object, Instant::now());
-                self.deliver(deliveries);
+                self.outbox.deliver(deliveries);
             }
             ListStep::Complete(position) => {
                 let deliveries = self.intake.end(&source, &position.resource_version, Instant::now());
-                self.deliver(deliveries);
+                self.outbox.deliver(deliveries);
                 self.complete(&source, position);
             }
             ListStep::Failed(failure) => self.failed(&source, &failure),
@@ -357,11 +308,11 @@ impl TypeWatch {
         match step {
             FollowStep::Applied(object) => {
                 let deliveries = self.intake.applied(&object, Instant::now());
-                self.deliver(deliveries);
+                self.outbox.deliver(deliveries);
             }
             FollowStep::Deleted(object) => {
                 let deliveries = self.intake.deleted(&object, Instant::now());
-                self.deliver(deliveries);
+                self.outbox.deliver(deliveries);
             }
             FollowStep::Recovered => self.count(&scope),
             FollowStep::Passed(version) => {
@@ -414,84 +365,11 @@ impl TypeWatch {
         self.settle();
     }
 
-    fn fetch_next(&mut self) {
-        if self.fetching.is_some() {
-            return;
-        }
-        let Some((target, id)) = self.asked.pop_front() else { return };
-        let api = self.api(id.name.namespace.as_deref());
-        let fetch = async move {
-            let object = api.get_opt(&id.name.name).await;
-            Fetched { target, id, object }
-        };
-        self.fetching = Some(fetch.boxed());
-    }
-
-    fn fetched(&mut self, fetched: Fetched) {
-        let Fetched { target, id, object } = fetched;
-        self.fetching = None;
-        match object {
-            Ok(Some(object)) => {
-                let delivery = self.intake.asked_for(&object, &target);
-                self.deliver(delivery.into_iter().collect());
-            }
-            // The deletion comes, or came, by the watch.
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(object = %id, %target, %error, "Object cannot be read again; all are listed");
-                self.asked.retain(|(of, _)| *of != target);
-                self.intake.unseed(&target);
-                self.mend_lists();
-            }
-        }
-        self.fetch_next();
-    }
-
-    fn deliver(&mut self, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
-            match delivery.message {
-                Message::Change(change) => {
-                    // Without a worker the target is on its way out; a new one asks for everything.
-                    if let Some(mailbox) = self.context.pool.mailbox(&delivery.target.branch) {
-                        mailbox.send(*change);
-                    }
-                }
-                message => self.outbox.push_back(Delivery { message, ..delivery }),
-            }
-        }
-        self.flush();
-    }
-
-    /// Hands on the parts of lists for which there is room.
-    fn flush(&mut self) {
-        while let Some(Delivery { target, message }) = self.outbox.pop_front() {
-            let Some(mailbox) = self.context.pool.mailbox(&target.branch) else { continue };
-            if let Err(message) = mailbox.offer_seed(message) {
-                self.outbox.push_front(Delivery { target, message });
-                return;
-            }
-        }
-    }
-
     fn tell_notices(&mut self) {
         for notice in self.intake.take_notices() {
             // With many of them waiting, one more says nothing new; the log has them all.
             self.context.notices.try_send(notice).ok();
         }
-    }
-}
-
-/// Waits until there may be room for `delivery`.
-async fn room(pool: &Pool, delivery: Option<&Delivery>) {
-    if let Some(mailbox) = delivery.and_then(|delivery| pool.mailbox(&delivery.target.branch)) {
-        mailbox.seed_room().await;
-    }
-}
-
-async fn resolved(fetching: &mut Option<BoxFuture<'static, Fetched>>) -> Fetched {
-    match fetching {
-        Some(fetching) => fetching.await,
-        None => std::future::pending().await,
     }
 }
 
