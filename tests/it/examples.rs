@@ -259,7 +259,7 @@ async fn the_examples_mirror_what_they_say() {
         let complete = async || {
             let files = repo.head("main").map(|_| repo.files("main")).unwrap_or_default();
             let has = |path: &&str| files.iter().any(|file| file == path);
-            ensure!(effect.files.iter().all(|path| has(path)), "{files:#?}");
+            ensure!(effect.files.iter().all(has), "{files:#?}");
             Ok(Some(effect.no_files.iter().filter(|path| has(path)).collect::<Vec<_>>()))
         };
         let too_many = eventually(SOON, effect.example, complete).await.unwrap();
