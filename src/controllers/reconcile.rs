@@ -182,7 +182,8 @@ fn publish(
     }
     let is_stored = |name: &NamespacedName| {
         let key = ObjectKey::of(Kind::GitTarget, name);
-        let Some(observed) = snapshot.observed.get(&key) else { return true };
+        // One that the API server does not take must not keep everybody waiting at each change.
+        let Some(observed) = snapshot.observed.get(&key).filter(|_| !writer.is_failing(&key)) else { return true };
         let stored = writer.reported(&key, observed).selection();
         selection::lost(&memory.selections.selection(name), &stored).is_empty()
     };

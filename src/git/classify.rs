@@ -199,7 +199,15 @@ fn last_words(diagnosis: &str) -> Option<String> {
         Some(at) => lines[at],
         None => lines.last()?,
     };
-    Some(line.trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned())
+    Some(untimed(line.trim_start_matches("fatal: ").trim_start_matches("error: ")))
+}
+
+/// `line` without how long something took: it would be another message each time.
+fn untimed(line: &str) -> String {
+    let Some((before, rest)) = line.split_once(" after ") else { return line.to_owned() };
+    let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let unit = [" ms", " milliseconds"].iter().find_map(|unit| after.strip_prefix(unit));
+    unit.filter(|_| after.len() < rest.len()).map_or_else(|| line.to_owned(), |tail| format!("{before}{tail}"))
 }
 
 /// Text of a server on one line, without control characters, cut to 300 characters.
@@ -211,6 +219,19 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_reads_the_same_each_time() {
+        let said = |took| {
+            last_words(&format!(
+                "fatal: unable to access 'http://h/r/': Failed to connect to h port 1 after {took}: Couldn't connect to server"
+            ))
+        };
+        let expected = "unable to access 'http://h/r/': Failed to connect to h port 1: Couldn't connect to server";
+        assert_eq!((said("0 ms").as_deref(), said("12 ms").as_deref()), (Some(expected), Some(expected)));
+        assert_eq!(said("12 milliseconds").as_deref(), Some(expected));
+        assert_eq!(last_words("fatal: hung up after 3 tries").as_deref(), Some("hung up after 3 tries"));
+    }
 
     /// Diagnoses as git 2.39 wrote them.
     #[test]

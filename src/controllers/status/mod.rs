@@ -139,6 +139,12 @@ impl Writer {
         written.map_or(&observed.reported, |written| &written.reported)
     }
 
+    /// Whether the status of the resource could not be written, and is tried again.
+    #[must_use]
+    pub fn is_failing(&self, key: &ObjectKey) -> bool {
+        self.failures.contains_key(key)
+    }
+
     /// Writes on; returns after each answer and when a retry is due, never while there is nothing to do. May be
     /// dropped and called again.
     pub async fn progress(&mut self) {

@@ -24,7 +24,8 @@ impl Stage {
     }
 
     /// Takes over the targets and the committer. The index must be loaded anew when folders changed, with nothing open.
-    /// Returns the targets that may have more files removed than before: their lists are to be asked for.
+    /// Returns the targets whose lists are to be asked for: they may have more files removed than before, or select again
+    /// what was on its way out.
     pub fn set_targets(
         &mut self,
         targets: BTreeMap<NamespacedName, TargetSpec>,
@@ -46,11 +47,20 @@ impl Stage {
                     [&new.selection, &new.gone].iter().any(|selection| selection.covers(&kind, namespace.as_deref()))
                 })
             };
-            if sweeps.allow(old.prune, new.prune, is_wanted, now) {
+            // What comes back while it goes may have lost files and changes of which nobody else knows.
+            let comes_back = !old.gone.minus(&old.selection).minus(&old.gone.minus(&new.selection)).is_empty();
+            if sweeps.allow(old.prune, new.prune, is_wanted, now) || comes_back {
                 freer.insert(name.clone());
             }
         }
         freer
+    }
+
+    /// Lets what is selected no more be swept again: what was removed may be there still.
+    pub fn sweep_again(&mut self, target: &NamespacedName) {
+        if let Some(sweeps) = self.sweeps.get_mut(target) {
+            sweeps.forget();
+        }
     }
 
     /// The sweeps of a target.

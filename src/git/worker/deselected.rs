@@ -40,6 +40,19 @@ impl Deselections {
         self.pushed.extend(done.map(|(target, (swept, _))| (target, swept)));
     }
 
+    /// What waited to be on the remote may be left out there. Returns the targets of which it was.
+    pub(super) fn doubted(&mut self) -> Vec<NamespacedName> {
+        let doubted: Vec<_> = std::mem::take(&mut self.committed).into_keys().collect();
+        self.is_due |= !doubted.is_empty();
+        doubted
+    }
+
+    /// Forgets what is not `gone` of its target now: it says nothing of what will be.
+    pub(super) fn renew<'a>(&mut self, gone: impl Fn(&NamespacedName) -> Option<&'a Arc<Selection>>) {
+        self.committed.retain(|target, (swept, _)| gone(target) == Some(swept));
+        self.pushed.retain(|target, swept| gone(target) == Some(swept));
+    }
+
     /// The journal is worth nothing.
     pub(super) fn lost(&mut self) {
         self.committed.clear();
@@ -93,5 +106,42 @@ impl Worker {
             self.deselected.settle();
             self.report_targets();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::NamespaceSet;
+    use crate::rules::Selected;
+
+    fn mk_gone(namespace: &str) -> Arc<Selection> {
+        let (group, resource, version) = (String::new(), "configmaps".to_owned(), "v1".to_owned());
+        let namespaces = NamespaceSet::one(namespace);
+        Arc::new(Selection::new([Selected { group, resource, version, namespaces, selector: None, deletes: true }]))
+    }
+
+    #[test]
+    fn what_was_swept_before_does_not_answer_for_what_is_to_go_now() {
+        let target = NamespacedName::new("ns", "a");
+        let (gone, later) = (mk_gone("x"), mk_gone("y"));
+        let mut deselections = Deselections::default();
+        deselections.committed.insert(target.clone(), (Arc::clone(&gone), 1));
+        deselections.renew(|_| Some(&gone));
+        deselections.pushed(1);
+        assert_eq!(deselections.swept(&target), gone);
+        deselections.renew(|_| Some(&later));
+        assert!(deselections.swept(&target).is_empty());
+    }
+
+    #[test]
+    fn what_may_be_left_out_on_the_remote_is_swept_again() {
+        let target = NamespacedName::new("ns", "a");
+        let mut deselections = Deselections::default();
+        assert!(deselections.doubted().is_empty() && !deselections.is_due);
+        deselections.committed.insert(target.clone(), (mk_gone("x"), 1));
+        assert_eq!(deselections.doubted(), [target.clone()]);
+        deselections.replayed(0);
+        assert!(deselections.is_due && deselections.swept(&target).is_empty());
     }
 }

@@ -57,6 +57,10 @@ impl Worker {
         tracing::info!(branch = %self.spec.key, onto, commits, "Remote has moved; journal follows");
         (self.tip, self.base) = (tip, remote.tip);
         self.schedule.replayed(commits, Instant::now());
+        if !foreign.is_empty() {
+            // A replay spares what others have edited, also where a sweep has removed it.
+            self.deselected.doubted().iter().for_each(|target| self.stage.sweep_again(target));
+        }
         self.deselected.replayed(commits);
         // Before anything else, so that the remote has not moved again. A journal that was refused may be replaced first.
         if self.refused_at.is_none() {

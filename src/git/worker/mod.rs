@@ -340,7 +340,8 @@ impl Worker {
             result = self.remote.finished() => self.finish_remote(result).await,
             result = self.upkeep.finished() => self.finish_upkeep(result).await,
             Ok(()) = self.channels.ending.changed() => self.end(),
-            Ok(()) = self.channels.spec.changed() => self.respec().await,
+            // Who is to leave takes no more orders.
+            Ok(()) = self.channels.spec.changed(), if self.leaving.is_none() => self.respec().await,
             messages = self.channels.mailbox.receive(AT_ONCE), if self.leaving.is_none() => match messages {
                 Some(messages) => {
                     // What they are judged by was there before them.

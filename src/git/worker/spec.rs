@@ -31,6 +31,8 @@ impl Worker {
         }
         let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
         self.pardon();
+        let targets = &self.spec.targets;
+        self.deselected.renew(|name| targets.get(name).map(|target| &target.gone));
         self.deselected.is_due = true;
         if !has_same_folders || self.stage.index().attributes().is_none() {
             self.reload().await;
