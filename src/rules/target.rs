@@ -256,8 +256,7 @@ fn not_ready(message: String) -> Rejection {
 }
 
 fn suspended(key: &ProviderKey) -> Rejection {
-    let message = format!("{key} is suspended: nothing is written through it until its spec.suspend is false");
-    Rejection { reason: SUSPENDED, message }
+    not_ready(format!("{key} is suspended: nothing is written through it until its spec.suspend is false"))
 }
 
 /// Objects of Flux have no status of ours: what is wrong with them is said here.

@@ -3,7 +3,7 @@
 use crate::support::control_plane::ControlPlane;
 use crate::support::operator::{Mirror, SOON, apply, shared};
 use crate::support::poll::eventually;
-use crate::support::status::until;
+use crate::support::status::{until, until_it_says};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -147,13 +147,7 @@ async fn rules_of_the_cluster_need_provider_and_target() {
             until(cluster, "", &object, READY).await.unwrap();
             continue;
         };
-        eventually(SOON, &format!("{object} to be denied by {part}"), async || {
-            let message = until(cluster, "", &object, DENIED).await?;
-            ensure!(message.contains(part), "{message}");
-            Ok(Some(()))
-        })
-        .await
-        .unwrap();
+        until_it_says(cluster, "", &object, DENIED, part).await.unwrap();
     }
     policy(true).await.unwrap();
     ours(true).await.unwrap();

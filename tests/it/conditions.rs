@@ -25,7 +25,8 @@ const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
 
 /// `NS` stands for the namespace, `URL` for the repository, `ODD` for one whose server answers with redirects to nowhere,
-/// `STUCK` for one whose server never answers.
+/// `STUCK` for one whose server never answers, `LONG` and `PREFIX` for names
+/// that are too long.
 const CASES: &[Case] = &[
     Case {
         object: "gitprovider/git",
@@ -49,21 +50,18 @@ spec: {providerRef: {name: suspended}, baseFolder: suspended-provider}
         object: "gittarget/suspended-provider",
         manifests: "",
         says: &[
-            (READY, "False", "ProviderNotReady", "is suspended"),
+            (READY, "False", "ProviderNotReady", "GitProvider NS/suspended is suspended"),
             (ACTIVE, "False", "WorkerNotStarted", "Ready says"),
         ],
     },
     Case {
-        object: "gitprovider/impatient",
+        object: "gitprovider/picky",
         manifests: "
 kind: GitProvider
-metadata: {name: impatient}
-spec: {url: 'URL', allowedBranches: [main], pollInterval: 1s}
+metadata: {name: picky}
+spec: {url: 'http://git.example.com:99999/r', allowedBranches: [main]}
 ",
-        says: &[
-            (READY, "False", "InvalidConfiguration", "spec.pollInterval"),
-            (STALLED, "True", "InvalidConfiguration", ""),
-        ],
+        says: &[(READY, "False", "InvalidConfiguration", "spec.url"), (STALLED, "True", "InvalidConfiguration", "")],
     },
     Case {
         object: "gitprovider/no-secret",
@@ -296,16 +294,13 @@ spec: {sinkRef: {name: suspended}, rules: [{resources: [configmaps]}]}
         says: &[(READY, "False", "SinkNotReady", "NS/suspended"), (RECONCILING, "True", "SinkNotReady", "Suspended")],
     },
     Case {
-        object: "gittarget/late",
+        object: "gittarget/lengthy",
         manifests: "
 kind: GitTarget
-metadata: {name: late}
-spec: {providerRef: {name: git}, baseFolder: late, foreignEditGrace: 25h}
+metadata: {name: lengthy}
+spec: {providerRef: {name: git}, baseFolder: lengthy, branch: LONG}
 ",
-        says: &[
-            (READY, "False", "InvalidConfiguration", "spec.foreignEditGrace"),
-            (STALLED, "True", "InvalidConfiguration", ""),
-        ],
+        says: &[(READY, "False", "InvalidConfiguration", "spec.branch"), (STALLED, "True", "InvalidConfiguration", "")],
     },
     Case {
         object: "gittarget/refused",
@@ -315,9 +310,9 @@ metadata: {name: refused}
 spec: {providerRef: {name: git}, baseFolder: refused}
 ",
         says: &[
-            (READY, "False", "FolderRefused", "refused/.gitattributes"),
+            (READY, "False", "FolderRefused", "refused"),
             (AVAILABLE, "True", "Available", ""),
-            (ACTIVE, "False", "WorkerStopped", "refused/.gitattributes"),
+            (ACTIVE, "False", "WorkerStopped", "refused"),
             (STALLED, "True", "FolderRefused", ""),
         ],
     },
@@ -357,7 +352,7 @@ spec: {sinkRef: {name: live, namespace: NS}, rules: [{scope: Cluster, resources:
         manifests: "
 kind: WatchRule
 metadata: {name: odd-label}
-spec: {sinkRef: {name: live}, objectSelector: {matchLabels: {'no label at all': x}}, rules: [{resources: [configmaps]}]}
+spec: {sinkRef: {name: live}, objectSelector: {matchLabels: {PREFIX/tier: web}}, rules: [{resources: [configmaps]}]}
 ",
         says: &[
             (READY, "False", "InvalidConfiguration", "spec.objectSelector"),
@@ -404,7 +399,7 @@ impl Surroundings {
         odd.set_fault(Some(Fault::Status(302)));
         stuck.set_fault(Some(Fault::Stall));
         let mirror = Mirror::prepare(cluster, "said").await?;
-        mirror.repo.commit_file("main", "refused/.gitattributes", "* filter=lfs\n", "Erin <erin@example.com>");
+        mirror.repo.commit_file("main", "refused", "no folder\n", "Erin <erin@example.com>");
         apply(cluster, &mirror.configuration(&["configmaps"])).await?;
         mirror.ready(cluster).await?;
         Ok(Self { mirror, odd, stuck })
@@ -413,6 +408,8 @@ impl Surroundings {
     fn fill(&self, text: &str) -> String {
         let at = |server: &GitServer| format!("http://{}/r", server.address());
         let text = text.replace("NS", &self.mirror.namespace).replace("URL", self.mirror.repo.url());
+        // The schema admits so many characters, but git not so many bytes, and labels no prefixes of that length.
+        let text = text.replace("LONG", &"ä".repeat(150)).replace("PREFIX", &"a".repeat(254));
         text.replace("ODD", &at(&self.odd)).replace("STUCK", &at(&self.stuck))
     }
 

@@ -264,7 +264,12 @@ async fn a_broken_api_service_touches_nothing() {
         .unwrap();
         if round == 1 {
             world
-                .until_rule("named", "NoMatchingResources", "the API service of broken.test does not answer", SOON)
+                .until_rule(
+                    "named",
+                    "NoMatchingResources",
+                    "the API server behind group broken.test does not answer",
+                    SOON,
+                )
                 .await;
             // What no rule selects after a start is swept after a while.
             tokio::time::sleep(FADED).await;

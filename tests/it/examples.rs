@@ -240,7 +240,6 @@ metadata: {name: greeting, namespace: shop}
 
 /// With a repository and a cluster of one's own, the examples do what they say.
 #[tokio::test]
-#[ignore = "until object selectors and providers of other namespaces are in effect"]
 async fn the_examples_mirror_what_they_say() {
     let cluster = ControlPlane::start().await.unwrap();
     install_flux(&cluster).await.unwrap();
@@ -260,7 +259,7 @@ async fn the_examples_mirror_what_they_say() {
         let complete = async || {
             let files = repo.head("main").map(|_| repo.files("main")).unwrap_or_default();
             let has = |path: &&str| files.iter().any(|file| file == path);
-            ensure!(effect.files.iter().all(|path| has(&path)), "{files:#?}");
+            ensure!(effect.files.iter().all(has), "{files:#?}");
             Ok(Some(effect.no_files.iter().filter(|path| has(path)).collect::<Vec<_>>()))
         };
         let too_many = eventually(SOON, effect.example, complete).await.unwrap();

@@ -4,7 +4,7 @@ use crate::support::control_plane::ControlPlane;
 use crate::support::operator::{Mirror, Operator, SOON, apply};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
-use crate::support::status::{condition, get, until};
+use crate::support::status::{until, until_it_says};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -67,15 +67,7 @@ fn configuration(mirror: &Mirror) -> String {
 }
 
 async fn says(cluster: &ControlPlane, mirror: &Mirror, words: (&str, &str, &str), part: &str) {
-    eventually(SOON, &format!("the target to say {part:?}"), async || {
-        let target = get(cluster, &mirror.namespace, "gittarget/live").await?;
-        let (status, reason, message) = condition(&target, words.0).unwrap_or_default();
-        ensure!((status.as_str(), reason.as_str()) == (words.1, words.2), "{status} ({reason}): {message}");
-        ensure!(message.contains(part), "{message}");
-        Ok(Some(()))
-    })
-    .await
-    .unwrap();
+    until_it_says(cluster, &mirror.namespace, "gittarget/live", words, part).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,7 +112,7 @@ async fn a_repository_of_flux_is_followed_from_its_definition_to_its_end() {
     apply(&cluster, &repository(&mirror, &json!({}))).await.unwrap();
     says(&cluster, &mirror, READY, "").await;
     kubectl(&cluster, &["delete", "customresourcedefinition", "gitrepositories.source.toolkit.fluxcd.io"]).await;
-    says(&cluster, &mirror, ("Ready", "False", "ProviderNotFound"), "").await;
+    says(&cluster, &mirror, NOT_FOUND, "").await;
     assert!(mirror.repo.read("main", &path).is_some(), "what was mirrored stays");
     operator.terminate().await.unwrap();
 }

@@ -5,7 +5,7 @@ use crate::support::control_plane::ControlPlane;
 use crate::support::operator::{Mirror, Operator, SOON, apply, shared};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
-use crate::support::status::{condition, get, until};
+use crate::support::status::{condition, get, until, until_it_says};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -151,7 +151,11 @@ async fn people_can_ask_for_a_new_look() {
         eventually(SOON, "the file to be ours again", async || {
             ensure!(mirror.repo.read("main", &path) == ours, "{:?}", mirror.repo.read("main", &path));
             let target = get(cluster, namespace, "gittarget/live").await?;
-            ensure!(target["status"]["lastHandledRequest"] == number.to_string(), "{}", target["status"]);
+            ensure!(
+                target["status"]["lastHandledRequest"].as_str() == Some(number.to_string().as_str()),
+                "{}",
+                target["status"]
+            );
             Ok(Some(()))
         })
         .await
@@ -167,23 +171,33 @@ async fn what_waits_and_what_is_held_back_is_not_synced() {
     let orphan = format!("live/core/v1/configmaps/{namespace}/orphan.yaml");
     let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: orphan\n  namespace: {namespace}\n");
     mirror.repo.commit_file("main", &orphan, &text, "Erin <erin@example.com>");
-    let target = |cap: &str, grace: &str| {
-        format!(
-            "apiVersion: configbutler.ai/v1alpha1\nkind: GitTarget\nmetadata: {{name: live, namespace: {namespace}}}\nspec: {{providerRef: {{name: git}}, baseFolder: live, foreignEditGrace: {grace}, prune: {{{cap}}}}}\n"
-        )
+    let configuration = |prune: &str| {
+        let folder = format!("baseFolder: live\n  foreignEditGrace: 0s\n  prune: {{{prune}}}\n");
+        mirror.configuration_pushing(&["configmaps"], "1h").replace("baseFolder: live\n", &folder)
     };
-    apply(cluster, &target("maxDeletesPerCycle: 0", "0s")).await.unwrap();
-    apply(cluster, &mirror.configuration_pushing(&["configmaps"], "1h")).await.unwrap();
+    apply(cluster, &configuration("maxDeletesPerCycle: 0")).await.unwrap();
     let live = "gittarget/live";
-    let message = until(cluster, namespace, live, ("Synced", "False", "SyncInProgress")).await.unwrap();
-    assert!(message.contains("spec.prune.maxDeletesPerCycle"), "{message}");
-    apply(cluster, &target("", "0s")).await.unwrap();
+    let held_back = ("Synced", "False", "SyncInProgress");
+    until_it_says(cluster, namespace, live, held_back, "spec.prune.maxDeletesPerCycle").await.unwrap();
+    apply(cluster, &configuration("")).await.unwrap();
     until(cluster, namespace, live, ("Synced", "True", "Synced")).await.unwrap();
     assert_eq!(mirror.repo.read("main", &orphan), None);
-    // The next commit waits for the interval, and whatever else is said tells of it.
-    let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web, namespace: {namespace}}}\n");
-    apply(cluster, &map).await.unwrap();
-    until(cluster, namespace, live, ("Synced", "False", "EventsQueued")).await.unwrap();
+    // The first commit goes at once and those after it wait, which is told along with whatever else there is to say.
+    let mut number = 0;
+    eventually(SOON, "changes to wait", async || {
+        number += 1;
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": namespace},
+            "data": {"number": number.to_string()},
+        });
+        apply(cluster, &map.to_string()).await?;
+        apply(cluster, &configuration(&format!("maxDeletesPerCycle: {number}"))).await?;
+        let synced = condition(&get(cluster, namespace, live).await?, "Synced");
+        ensure!(synced.as_ref().is_some_and(|(_, reason, _)| reason == "EventsQueued"), "{synced:?}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
 }
 
 /// An account that may do nothing to events but create and patch them, and may not read everything that rules name.

@@ -235,13 +235,11 @@ async fn a_new_selection_neither_seals_windows_nor_keeps_those_of_a_target_that_
     let (server, repo, work_dir) = mk_remote("windows").await;
     let grouping = |target: &mut TargetSpec| target.commit.window = Duration::from_secs(60);
     let both = |engine: &Engine, adapt: &dyn Fn(&mut TargetSpec)| {
-        let mut spec = respec(engine, &server, |target| {
-            grouping(target);
-            adapt(target);
-        });
+        let mut spec = respec(engine, &server, grouping);
         let folder = BaseFolder::new("beside").unwrap();
         let beside = TargetSpec { folder, ..spec.targets[&target()].clone() };
         spec.targets.insert(NamespacedName::new("team", "beside"), beside);
+        adapt(spec.targets.get_mut(&target()).unwrap());
         spec
     };
     let engine = Engine::start(&work_dir, repo.url(), server.password()).await;
@@ -264,22 +262,26 @@ async fn a_new_selection_neither_seals_windows_nor_keeps_those_of_a_target_that_
             .unwrap();
     };
     queued(2).await;
-    // Of the other selection, all goes at once, and what waits waits on.
+    // Of what is selected no more all goes at once, and what waits for the other target waits on.
     engine.apply(vec![both(&engine, &|target| (target.gone, target.selection) = (everything(), Arc::default()))]);
     status(&engine, "the end of the selection", |target| target.swept == everything()).await;
-    commits(&repo, 2).await;
+    commits(&repo, 3).await;
+    assert_eq!(repo.log("main")[2].subject, "[RECONCILE] 0 files written, 3 deleted");
+    queued(1).await;
+    assert_eq!(engine.status().counts.files.values().sum::<usize>(), 1, "what waits counts already");
+    engine.apply(vec![both(&engine, &|_| {})]);
+    mailbox.send(upsert("e", "1"));
     queued(2).await;
-    assert_eq!(engine.status().counts.files.values().sum::<usize>(), 2, "those that wait count already");
     let mut alone = both(&engine, &|_| {});
     alone.targets.remove(&target());
     engine.apply(vec![alone]);
-    commits(&repo, 3).await;
-    mailbox.send(upsert("e", "1"));
-    mailbox.send(beside("f"));
+    commits(&repo, 4).await;
+    mailbox.send(upsert("f", "1"));
+    mailbox.send(beside("g"));
     queued(1).await;
     assert_eq!(repo.files("main"), ["beside/core/v1/configmaps/shop/d.yaml"]);
     engine.stop().await;
-    assert_eq!(repo.files("main"), ["d", "f"].map(|name| format!("beside/core/v1/configmaps/shop/{name}.yaml")));
+    assert_eq!(repo.files("main"), ["d", "g"].map(|name| format!("beside/core/v1/configmaps/shop/{name}.yaml")));
 }
 
 #[tokio::test]

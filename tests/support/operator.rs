@@ -238,7 +238,12 @@ spec:
         let mut wait = cluster.kubectl();
         wait.args(["wait", "--namespace", &self.namespace, "--for=condition=Ready", "--timeout=60s"]);
         let output = wait.args(["gittarget/live", "watchrule/all"]).output().await?;
-        ensure!(output.status.success(), "the mirror is not ready: {}", String::from_utf8_lossy(&output.stderr));
+        let path = "-o=jsonpath={range .items[*]}{.kind}: {.status}{\"\\n\"}{end}";
+        let mut get = cluster.kubectl();
+        get.args(["get", "--namespace", &self.namespace, "gittarget,watchrule", path]);
+        let statuses = String::from_utf8_lossy(&get.output().await?.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the mirror is not ready: {said}\n{statuses}");
         Ok(())
     }
 

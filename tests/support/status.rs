@@ -33,12 +33,24 @@ pub(crate) async fn until(
     cluster: &ControlPlane,
     namespace: &str,
     object: &str,
-    (kind, status, reason): (&str, &str, &str),
+    words: (&str, &str, &str),
 ) -> Result<String> {
-    eventually(SOON, &format!("{object} to be {kind}={status} ({reason})"), async || {
+    until_it_says(cluster, namespace, object, words, "").await
+}
+
+/// The same, and until the message holds `part`.
+pub(crate) async fn until_it_says(
+    cluster: &ControlPlane,
+    namespace: &str,
+    object: &str,
+    (kind, status, reason): (&str, &str, &str),
+    part: &str,
+) -> Result<String> {
+    eventually(SOON, &format!("{object} to be {kind}={status} ({reason}) and to say {part:?}"), async || {
         let found = condition(&get(cluster, namespace, object).await?, kind);
         let (is, why, message) = found.unwrap_or_default();
         ensure!((is.as_str(), why.as_str()) == (status, reason), "{kind}={is} ({why}): {message}");
+        ensure!(message.contains(part), "{message}");
         Ok(Some(message))
     })
     .await

@@ -4,7 +4,6 @@ use super::control_plane::ControlPlane;
 use super::operator::{Mirror, SOON, apply};
 use super::poll::eventually;
 use anyhow::{Result, ensure};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How many namespaces have rules, four each.
@@ -45,7 +44,7 @@ fn definitions() -> String {
     let schema = "{openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}";
     (0..CUSTOM).fold(String::new(), |mut all, number| {
         let plural = custom(number);
-        writeln!(all, "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.scale.test}}\nspec:\n  group: scale.test\n  scope: Namespaced\n  names: {{plural: {plural}, kind: Kind{number:02}}}\n  versions: [{{name: v1, served: true, storage: true, schema: {schema}}}]").unwrap();
+        all.push_str(&format!("---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.scale.test}}\nspec:\n  group: scale.test\n  scope: Namespaced\n  names: {{plural: {plural}, kind: Kind{number:02}}}\n  versions: [{{name: v1, served: true, storage: true, schema: {schema}}}]\n"));
         all
     })
 }
@@ -63,7 +62,7 @@ pub(crate) fn teams(provider: &str) -> String {
     let mut all = String::new();
     for team in 0..NAMESPACES {
         let namespace = namespace(team);
-        write!(all, "---\napiVersion: configbutler.ai/v1alpha1\nkind: GitTarget\nmetadata: {{name: live, namespace: {namespace}}}\nspec: {{providerRef: {{name: git, namespace: {provider}}}, branch: main, baseFolder: {namespace}}}\n").unwrap();
+        all.push_str(&format!("---\napiVersion: configbutler.ai/v1alpha1\nkind: GitTarget\nmetadata: {{name: live, namespace: {namespace}}}\nspec: {{providerRef: {{name: git, namespace: {provider}}}, branch: main, baseFolder: {namespace}}}\n"));
         for (number, resources) in wanted(team).iter().enumerate() {
             let resources = resources.join(", ");
             all.push_str(&rule(&namespace, number, &resources));

@@ -52,8 +52,6 @@ fn watches(rule: &RuleOutcome, scene: &Scene<'_>) -> Watches {
         }
         match scene.watches.state(kind, &namespaces) {
             Some(WatchState::Live { .. }) => {}
-            // Where nothing is told at all, nobody tells.
-            None if scene.watches.watches().next().is_none() => {}
             None | Some(WatchState::Listing) => watches.are_listing = true,
             Some(WatchState::Failed { reason, message }) if watches.unavailable.len() < MOST_RESOURCES => {
                 let (resource, reason_name) = (kind.to_string(), reason.as_str().to_owned());

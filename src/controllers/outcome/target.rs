@@ -149,8 +149,6 @@ impl View<'_> {
         for (kind, route) in mirrored {
             match self.scene.watches.state(kind, &route.namespaces) {
                 Some(WatchState::Live { .. }) => {}
-                // Where nothing is told at all, nobody tells.
-                None if self.scene.watches.watches().next().is_none() => {}
                 None | Some(WatchState::Listing) => is_listing = true,
                 Some(WatchState::Failed { message, .. }) => {
                     return Some(Said::no("SyncFailed", format!("{kind} cannot be watched: {message}")));

@@ -109,8 +109,8 @@ fn repositories_of_flux() {
             flux!("GitRepository ns/flux: {url: 'https://git.example.com/f', suspend: true}"),
             &[],
             &[
-                "GitTarget ns/f Suspended GitRepository ns/flux is suspended | until its spec.suspend is false",
-                "WatchRule ns/r SinkNotReady (Suspended)",
+                "GitTarget ns/f ProviderNotReady GitRepository ns/flux is suspended | until its spec.suspend is false",
+                RULE,
             ],
         ),
         (

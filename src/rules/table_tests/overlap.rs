@@ -150,7 +150,7 @@ fn overlaps() {
                 "\nGitProvider ns/main: {suspend: true}\nGitProvider ns/p: {}"
             ),
             &[],
-            &["GitProvider ns/main Suspended ", "GitTarget ns/x Suspended ", Y],
+            &["GitProvider ns/main Suspended ", "GitTarget ns/x ProviderNotReady ", Y],
         ),
         (
             "who is suspended takes none",

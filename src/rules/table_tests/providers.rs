@@ -12,8 +12,8 @@ macro_rules! provider {
 const ROLES: &[&str] = &["rbac.authorization.k8s.io/v1/roles -> ns/a in ns"];
 const TARGET: &str =
     "GitTarget ns/a ProviderNotReady GitProvider ns/main is not usable; its own status says what to correct";
-const SUSPENDED: &str = "GitTarget ns/a Suspended GitProvider ns/main is suspended | until its spec.suspend is false";
-const OFF: &str = "WatchRule ns/r SinkNotReady GitTarget ns/a is not usable (Suspended)";
+const SUSPENDED: &str =
+    "GitTarget ns/a ProviderNotReady GitProvider ns/main is suspended | until its spec.suspend is false";
 const RULE: &str = "WatchRule ns/r SinkNotReady GitTarget ns/a is not usable (ProviderNotReady)";
 
 #[test]
@@ -71,13 +71,13 @@ fn providers() {
             "suspended",
             provider!("{suspend: true}"),
             &[],
-            &["GitProvider ns/main Suspended spec.suspend is true | until it is false", SUSPENDED, OFF],
+            &["GitProvider ns/main Suspended spec.suspend is true | until it is false", SUSPENDED, RULE],
         ),
         (
             "suspended and wrong",
             provider!("{suspend: true, allowedBranches: []}"),
             &[],
-            &["GitProvider ns/main Suspended spec.suspend", SUSPENDED, OFF],
+            &["GitProvider ns/main Suspended spec.suspend", SUSPENDED, RULE],
         ),
         (
             "no such mode",
