@@ -1,8 +1,8 @@
 //! `gitops-reverser webhook-configuration`: prints the ValidatingWebhookConfiguration.
 
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
-use crate::resource::{HostPolicy, NamespacedName};
-use crate::rules::flux::FLUX_GROUP;
+use crate::resource::HostPolicy;
+use crate::rules::flux;
 use crate::rules::{self, Catalog, Compiled, FluxRepositories, FluxRepository, Namespaces, PlanLimits, compile};
 use crate::watch::discovery::{self, DiscoveryError};
 use crate::webhook::configuration::{self, Registration};
@@ -99,15 +99,9 @@ async fn namespaces(client: &Client) -> Result<Namespaces, kube::Error> {
 }
 
 async fn flux_repositories(client: &Client, catalog: &Catalog) -> Result<FluxRepositories, kube::Error> {
-    let Some(kind) = catalog.versions("gitrepositories", FLUX_GROUP).first() else {
-        return Ok(FluxRepositories::CrdAbsent);
-    };
+    let Some(kind) = flux::kind_in(catalog) else { return Ok(FluxRepositories::CrdAbsent) };
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.api_resource());
-    let read = |object: &DynamicObject| {
-        let name = NamespacedName::new(&object.namespace().unwrap_or_default(), &object.name_any());
-        let uid = object.uid().unwrap_or_default();
-        Arc::new(FluxRepository::read(name, &uid, object.data.get("spec").unwrap_or(&Value::Null)))
-    };
+    let read = |object: &DynamicObject| Arc::new(FluxRepository::of(object));
     Ok(FluxRepositories::Listed(api.list(&ListParams::default()).await?.items.iter().map(read).collect()))
 }
 

@@ -4,12 +4,10 @@ use super::events::Announcement;
 use super::inputs::Snapshot;
 use super::outcome::{Kind, ObjectKey, Outcome};
 use super::selection::Selections;
-use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::git::status::Severity;
 use crate::resource::NamespacedName;
 use crate::rules::{Compiled, SecretsPolicy, Selection};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was last told.
@@ -55,10 +53,7 @@ impl Announcements {
     ) -> Vec<Announcement> {
         let mut new = Vec::new();
         for target in &snapshot.targets {
-            let name = NamespacedName::new(
-                target.metadata.namespace.as_deref().unwrap_or_default(),
-                target.metadata.name.as_deref().unwrap_or_default(),
-            );
+            let name = NamespacedName::of(target.as_ref());
             let uid = target.metadata.uid.as_deref().unwrap_or_default();
             let is_plain =
                 compiled.policies.get(&name).is_some_and(|policy| policy.secrets == SecretsPolicy::Plaintext);
@@ -89,24 +84,13 @@ fn has_secrets(selection: &Selection) -> bool {
 }
 
 fn reference(key: &ObjectKey, uid: &str) -> ObjectReference {
-    let of = match key.kind {
-        Kind::GitProvider => kind::<GitProvider>(),
-        Kind::GitTarget => kind::<GitTarget>(),
-        Kind::WatchRule => kind::<WatchRule>(),
-        Kind::ClusterWatchRule => kind::<ClusterWatchRule>(),
-    };
+    let resource = key.kind.api_resource();
     ObjectReference {
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
         name: Some(key.name.clone()),
         namespace: Some(key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
         uid: Some(uid.to_owned()),
-        ..of
-    }
-}
-
-fn kind<K: Resource<DynamicType = ()>>() -> ObjectReference {
-    ObjectReference {
-        api_version: Some(K::api_version(&()).into_owned()),
-        kind: Some(K::kind(&()).into_owned()),
         ..ObjectReference::default()
     }
 }

@@ -4,16 +4,12 @@ use crate::resource::{NamespacedName, ResourceType};
 use crate::rules::{FluxRepositories, FluxRepository};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::Value;
+use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-/// The resource.
-pub const GIT_REPOSITORIES: &str = "gitrepositories";
 
 type Known = BTreeMap<NamespacedName, Arc<FluxRepository>>;
 
@@ -50,14 +46,7 @@ impl FluxWatch {
             return;
         }
         self.watched = kind.map(|kind| {
-            let resource = ApiResource {
-                group: kind.group.clone(),
-                version: kind.version.clone(),
-                api_version: format!("{}/{}", kind.group, kind.version),
-                kind: kind.kind.clone(),
-                plural: kind.resource.clone(),
-            };
-            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.api_resource());
             let events = watcher(api, watcher::Config::default()).default_backoff().boxed();
             let known = Err("they are being listed".to_owned());
             Watched { kind: Arc::clone(kind), known, listing: Known::new(), events }
@@ -131,10 +120,8 @@ impl Watched {
 }
 
 fn read(object: &DynamicObject) -> (NamespacedName, Arc<FluxRepository>) {
-    let name = NamespacedName::new(&object.namespace().unwrap_or_default(), &object.name_any());
-    let spec = object.data.get("spec").unwrap_or(&Value::Null);
-    let repository = FluxRepository::read(name.clone(), &object.uid().unwrap_or_default(), spec);
-    (name, Arc::new(repository))
+    let repository = FluxRepository::of(object);
+    (repository.name.clone(), Arc::new(repository))
 }
 
 #[cfg(test)]
@@ -155,7 +142,7 @@ mod tests {
     fn mk_watched() -> Watched {
         let text = str::to_owned;
         let (group, version) = (text("source.toolkit.fluxcd.io"), text("v1"));
-        let (resource, kind) = (text(GIT_REPOSITORIES), text("GitRepository"));
+        let (resource, kind) = (text("gitrepositories"), text("GitRepository"));
         let kind = Arc::new(ResourceType { group, version, resource, kind, namespaced: true });
         let events = stream::pending().boxed();
         Watched { kind, known: Err("they are being listed".to_owned()), listing: Known::new(), events }

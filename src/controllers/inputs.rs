@@ -1,13 +1,14 @@
 //! Everything that the reconciler looks at, kept current by watches.
 
-use super::flux::{FluxWatch, GIT_REPOSITORIES};
+use super::flux::FluxWatch;
 use super::namespaces::NamespaceLabels;
 use super::outcome::{Kind, ObjectKey};
 use super::secret::{SecretState, SecretWatches};
 use super::status::{Observed, Reported};
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::{HostPolicy, NamespacedName};
-use crate::rules::flux::FLUX_GROUP;
+use crate::rules::credentials::referred_secrets;
+use crate::rules::flux;
 use crate::rules::{Catalog, FluxRepositories, Namespaces};
 use futures::FutureExt as _;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
@@ -18,7 +19,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -114,36 +115,14 @@ impl Inputs {
         snapshot.watch_rules = take(Kind::WatchRule, &self.watch_rules, &mut snapshot);
         snapshot.cluster_watch_rules = take(Kind::ClusterWatchRule, &self.cluster_watch_rules, &mut snapshot);
         snapshot.namespaces = Arc::clone(self.namespaces.known());
-        let of_flux: BTreeSet<_> = snapshot.targets.iter().filter_map(|target| flux_repository(target)).collect();
-        let kind = served.versions(GIT_REPOSITORIES, FLUX_GROUP).first();
-        self.flux.want(kind.filter(|_| !of_flux.is_empty()));
+        let is_of_flux = |target: &Arc<GitTarget>| flux::repository_of(target).is_some();
+        let kind = flux::kind_in(served).filter(|_| snapshot.targets.iter().any(is_of_flux));
+        self.flux.want(kind);
         snapshot.flux = self.flux.repositories();
-        self.secrets.want(referred_secrets(&snapshot, &of_flux));
+        self.secrets.want(referred_secrets(&snapshot.providers, &snapshot.targets, &snapshot.flux));
         snapshot.secrets = self.secrets.states().clone();
         snapshot
     }
-}
-
-/// The repository of Flux that `target` refers to.
-fn flux_repository(target: &GitTarget) -> Option<NamespacedName> {
-    let reference = &target.spec.provider_ref;
-    let is_of_flux = reference.kind == "GitRepository" && reference.group == FLUX_GROUP;
-    is_of_flux.then(|| NamespacedName::new(&target.namespace().unwrap_or_default(), &reference.name))
-}
-
-/// The Secrets that providers refer to; of those of Flux, only what a target refers to counts.
-fn referred_secrets(snapshot: &Snapshot, of_flux: &BTreeSet<NamespacedName>) -> BTreeSet<NamespacedName> {
-    let ours = snapshot.providers.iter().flat_map(|provider| {
-        let namespace = provider.namespace().unwrap_or_default();
-        provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
-    });
-    let FluxRepositories::Listed(repositories) = &snapshot.flux else { return ours.collect() };
-    let repositories = repositories.iter().filter(|repository| of_flux.contains(&repository.name));
-    let theirs = repositories.filter_map(|repository| {
-        let secret = repository.spec.as_ref().ok()?.secret.as_ref()?;
-        Some(NamespacedName::new(&repository.name.namespace, secret))
-    });
-    ours.chain(theirs).collect()
 }
 
 fn watch_kind<K>(client: &Client, changes: &mut SelectAll<BoxStream<'static, ()>>) -> Guarded<K>

@@ -2,6 +2,7 @@
 
 use super::branch::BranchName;
 use super::url::RepoUrl;
+use kube::ResourceExt;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,12 @@ impl NamespacedName {
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+
+    /// What `object` is called; without a namespace where it has none.
+    #[must_use]
+    pub fn of(object: &impl ResourceExt) -> Self {
+        Self::new(&object.namespace().unwrap_or_default(), &object.name_any())
     }
 }
 

@@ -7,7 +7,6 @@ use super::compile::{ACCESS_DENIED, Inputs, Rejection};
 use super::flux::{self, FluxRepositories};
 use super::provider::{self, Judged};
 use crate::resource::{NamespacedName, ProviderKey, ProviderKind};
-use kube::ResourceExt as _;
 use std::collections::BTreeMap;
 
 /// The providers of both kinds, judged.
@@ -20,7 +19,7 @@ impl<'a> Providers<'a> {
     /// Judges all of them.
     pub(super) fn judge(inputs: &Inputs<'a>) -> Self {
         let ours = inputs.providers.iter().map(|provider| {
-            let name = NamespacedName::new(&provider.namespace().unwrap_or_default(), &provider.name_any());
+            let name = NamespacedName::of(provider.as_ref());
             (ProviderKey::ours(name), provider::judge(provider, inputs.policy, inputs.namespaces))
         });
         let listed = match inputs.flux {

@@ -2,6 +2,7 @@
 
 use super::access::Providers;
 use super::catalog::Catalog;
+use super::credentials::referred_secrets;
 use super::flux::FluxRepositories;
 use super::outcome::{RuleKey, RuleOutcome};
 use super::policy::Policy;
@@ -13,7 +14,7 @@ use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::resource::{BranchKey, NamespacedName, ProviderKey, ProviderKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Something in a resource itself is wrong.
@@ -111,7 +112,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
         set: RuleSet::new(ready, routes)
             .scaled_as(inputs.catalog)
             .ignoring(ignored.collect())
-            .without(credentials(inputs)),
+            .without(referred_secrets(inputs.providers, inputs.targets, inputs.flux)),
         verdicts: Verdicts::of(&providers, targets.verdicts, verdicts),
         repositories: providers
             .judged
@@ -142,29 +143,6 @@ impl Verdicts {
         }
         verdicts
     }
-}
-
-/// The Secrets that open or sign for our providers, all right otherwise or not, and for those of Flux that a target names.
-fn credentials(inputs: &Inputs<'_>) -> BTreeSet<NamespacedName> {
-    let ours = inputs.providers.iter().flat_map(|provider| {
-        let namespace = provider.namespace().unwrap_or_default();
-        provider.spec.secrets().map(move |secret| NamespacedName::new(&namespace, secret))
-    });
-    let FluxRepositories::Listed(listed) = inputs.flux else { return ours.collect() };
-    let named: HashSet<NamespacedName> = inputs.targets.iter().filter_map(|target| flux_provider(target)).collect();
-    let used = listed.iter().filter(|repository| named.contains(&repository.name));
-    let of_flux = used.filter_map(|repository| {
-        let secret = repository.spec.as_ref().ok()?.secret.as_ref()?;
-        Some(NamespacedName::new(&repository.name.namespace, secret))
-    });
-    ours.chain(of_flux).collect()
-}
-
-/// The Flux repository that `target` names, if it names one.
-fn flux_provider(target: &GitTarget) -> Option<NamespacedName> {
-    let reference = &target.spec.provider_ref;
-    let is_one = reference.kind == "GitRepository";
-    is_one.then(|| NamespacedName::new(&target.namespace().unwrap_or_default(), &reference.name))
 }
 
 /// Orders objects by age; those of the same second by namespace and name.

@@ -1,11 +1,14 @@
 //! `GitRepository` of Flux (`source.toolkit.fluxcd.io`) as a provider.
 
+use super::catalog::Catalog;
 use super::compile::{INVALID_CONFIGURATION, Rejection};
 use super::policy::Policy;
 use super::provider::{Judged, Repository};
-use crate::api::duration;
 use crate::api::git_provider::Push;
-use crate::resource::{BranchPattern, NamespaceSet, NamespacedName};
+use crate::api::{GitTarget, duration};
+use crate::resource::{BranchPattern, NamespaceSet, NamespacedName, ResourceType};
+use kube::ResourceExt as _;
+use kube::core::DynamicObject;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,20 @@ const POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The API group of [`FluxRepository`].
 pub const FLUX_GROUP: &str = "source.toolkit.fluxcd.io";
+
+/// The type of [`FluxRepository`] in its preferred version; `None` while it is not served.
+#[must_use]
+pub fn kind_in(served: &Catalog) -> Option<&Arc<ResourceType>> {
+    served.versions("gitrepositories", FLUX_GROUP).first()
+}
+
+/// The repository of Flux that `target` names, if it names one.
+#[must_use]
+pub fn repository_of(target: &GitTarget) -> Option<NamespacedName> {
+    let reference = &target.spec.provider_ref;
+    let is_of_flux = reference.kind == "GitRepository" && reference.group == FLUX_GROUP;
+    is_of_flux.then(|| NamespacedName::new(&target.namespace().unwrap_or_default(), &reference.name))
+}
 
 /// What is known of the Flux repositories of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +72,13 @@ pub struct FluxSpec {
 }
 
 impl FluxRepository {
+    /// Reads an object of the API server.
+    #[must_use]
+    pub fn of(object: &DynamicObject) -> Self {
+        let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        Self::read(NamespacedName::of(object), &object.uid().unwrap_or_default(), spec)
+    }
+
     /// Reads the `spec` of the object `name`. Whatever it holds besides is passed over: the definition is not ours.
     #[must_use]
     pub fn read(name: NamespacedName, uid: &str, spec: &Value) -> Self {

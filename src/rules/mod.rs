@@ -5,6 +5,7 @@ mod access;
 pub mod catalog;
 pub mod commit_policy;
 pub mod compile;
+pub mod credentials;
 pub mod flux;
 pub mod ignore_fields;
 mod labels;

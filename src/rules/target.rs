@@ -12,7 +12,6 @@ use super::set::Target;
 use crate::api::git_target::IgnoreFields;
 use crate::api::{GROUP, GitTarget, GitTargetSpec, duration};
 use crate::resource::{BaseFolder, BranchKey, BranchName, NamespacedName, ProviderKey, ProviderKind};
-use kube::ResourceExt as _;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +71,7 @@ enum Refusal {
 /// Judges all targets.
 pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targets {
     let named = inputs.targets.iter().map(|target| {
-        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
+        let name = NamespacedName::of(target.as_ref());
         (inputs.unproven.contains(&name), name, target)
     });
     let mut by_right: Vec<_> = named.collect();

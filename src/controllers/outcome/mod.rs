@@ -9,10 +9,12 @@ pub use self::condition::Said;
 use super::inputs::Snapshot;
 use super::selection::Selections;
 use super::status::Observed;
+use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::git::status::BranchStatus;
 use crate::resource::{BranchKey, NamespacedName, ProviderKey};
 use crate::rules::{Compiled, RuleKey, Verdict};
 use crate::watch::report::WatchReport;
+use kube::core::ApiResource;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -28,6 +30,19 @@ pub enum Kind {
     WatchRule,
     /// `ClusterWatchRule`.
     ClusterWatchRule,
+}
+
+impl Kind {
+    /// The kind as the API server knows it.
+    #[must_use]
+    pub fn api_resource(self) -> ApiResource {
+        match self {
+            Self::GitProvider => ApiResource::erase::<GitProvider>(&()),
+            Self::GitTarget => ApiResource::erase::<GitTarget>(&()),
+            Self::WatchRule => ApiResource::erase::<WatchRule>(&()),
+            Self::ClusterWatchRule => ApiResource::erase::<ClusterWatchRule>(&()),
+        }
+    }
 }
 
 /// Which custom resource.

@@ -22,7 +22,7 @@ pub fn look(snapshot: &Snapshot, compiled: &Compiled, branches: &HashMap<BranchK
         .map(|(_, (name, status))| (name, &status.swept))
         .collect();
     let readable = snapshot.targets.iter().map(|target| {
-        let name = NamespacedName::new(&target.namespace().unwrap_or_default(), &target.name_any());
+        let name = NamespacedName::of(target.as_ref());
         let entries = target.status.as_ref().map(|status| status.selection.as_slice()).unwrap_or_default();
         let swept = swept.get(&name).copied().cloned();
         let uid = target.uid().unwrap_or_default();

@@ -3,15 +3,14 @@
 mod reported;
 
 pub use self::reported::Reported;
-use super::outcome::{Kind, ObjectKey, Outcome};
-use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
+use super::outcome::{ObjectKey, Outcome};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt as _};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -221,12 +220,7 @@ fn backoff() -> ExponentialBackoff {
 }
 
 async fn patch(client: Client, key: ObjectKey, body: Value, written: Written) -> Patched {
-    let resource = match key.kind {
-        Kind::GitProvider => resource::<GitProvider>(),
-        Kind::GitTarget => resource::<GitTarget>(),
-        Kind::WatchRule => resource::<WatchRule>(),
-        Kind::ClusterWatchRule => resource::<ClusterWatchRule>(),
-    };
+    let resource = key.kind.api_resource();
     let api: Api<DynamicObject> = match key.namespace.as_str() {
         "" => Api::all_with(client, &resource),
         namespace => Api::namespaced_with(client, namespace, &resource),
@@ -240,8 +234,4 @@ async fn patch(client: Client, key: ObjectKey, body: Value, written: Written) ->
         Err(_) => Err(PatchError::Deadline),
     };
     Patched { key, result }
-}
-
-fn resource<K: Resource<DynamicType = ()>>() -> ApiResource {
-    ApiResource::erase::<K>(&())
 }

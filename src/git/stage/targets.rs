@@ -91,9 +91,7 @@ impl Stage {
     pub fn refuse(&mut self, target: &NamespacedName) {
         self.refused.insert(target.clone());
         self.missed.target(target);
-        if let Some(sweeps) = self.sweeps.get_mut(target) {
-            sweeps.forget();
-        }
+        self.sweep_again(target);
         self.drop_target(target);
     }
 
@@ -112,13 +110,8 @@ impl Stage {
 
     /// Drops everything that is not committed yet.
     pub fn forget(&mut self) {
-        self.miss_everything();
-        self.batch.take();
+        self.drop_batch();
         self.windows = Windows::default();
-        self.seeds.clear();
-        self.seed_doubts.clear();
-        self.blobs.clear();
-        (self.seed_doubt_bytes, self.blob_bytes) = (0, 0);
         self.index = TreeIndex::default();
     }
 
@@ -129,7 +122,7 @@ impl Stage {
         self.seeds.clear();
         self.seed_doubts.clear();
         self.blobs.clear();
-        self.blob_bytes = 0;
+        (self.seed_doubt_bytes, self.blob_bytes) = (0, 0);
     }
 
     /// Nobody knows what may be lost of any target: until its next lists, nobody is the only author of a change.

@@ -140,7 +140,7 @@ mod tests {
         let mut deselections = Deselections::default();
         assert!(deselections.doubted().is_empty() && !deselections.is_due);
         deselections.committed.insert(target.clone(), (mk_gone("x"), 1));
-        assert_eq!(deselections.doubted(), [target.clone()]);
+        assert_eq!(deselections.doubted(), std::slice::from_ref(&target));
         deselections.replayed(0);
         assert!(deselections.is_due && deselections.swept(&target).is_empty());
     }
