@@ -145,7 +145,7 @@ fn select(
     let problems: Vec<String> = resources
         .iter()
         .filter_map(|name| add(std::slice::from_ref(name)))
-        .map(|problem| problem.to_string())
+        .map(|problem| problem.with_nearest(catalog).to_string())
         .collect();
     if problems.is_empty() { Ok(kinds) } else { Err(SnapshotError::Selection(problems.join("; "))) }
 }

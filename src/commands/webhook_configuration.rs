@@ -12,7 +12,7 @@ use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
         cluster_watch_rules: &list::<ClusterWatchRule>(&client).await?,
         flux: &flux_repositories(&client, &catalog).await?,
         namespaces: &namespaces(&client).await?,
-        unproven: &HashSet::new(),
+        access: &BTreeMap::new(),
         catalog: &catalog,
         // Whatever the operator was told: the more is covered, the less is missing.
         policy: &rules::Policy {

@@ -173,7 +173,7 @@ pub(super) mod tests {
             cluster_watch_rules: &snapshot.cluster_watch_rules,
             flux: &snapshot.flux,
             namespaces: &snapshot.namespaces,
-            unproven: &HashSet::new(),
+            access: &BTreeMap::new(),
             catalog: &Catalog::default(),
             policy: &rules::Policy::default(),
             ready: &HashSet::new(),

@@ -1,4 +1,4 @@
-//! Which targets were refused write access and have never had it: they must not keep others out of a folder.
+//! Which targets have had write access, and which were refused it: who takes a folder from whom depends on that.
 
 use super::branches::credentials;
 use super::inputs::Snapshot;
@@ -6,8 +6,8 @@ use super::outcome::{Kind, ObjectKey};
 use crate::git::spec::Credentials;
 use crate::git::status::{BranchStatus, RemoteState};
 use crate::resource::{BranchKey, NamespacedName};
-use crate::rules::{Compiled, Repository, Target};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::rules::{Compiled, Repository, Target, WriteAccess};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The failures that tell of no access, rather than of a bad moment.
 const DENIALS: [&str; 2] = ["AuthenticationFailed", "RepositoryNotFound"];
@@ -43,7 +43,7 @@ impl Proofs {
             if remote == Some(&RemoteState::Available) {
                 self.denied.remove(name);
                 self.proven.insert(tried.uid);
-            } else if is_denied && !self.is_proven(&tried.uid, name, snapshot) {
+            } else if is_denied && !self.proven.contains(&tried.uid) {
                 self.denied.insert(name.clone(), tried);
             }
         }
@@ -56,16 +56,15 @@ impl Proofs {
         self.proven.retain(|uid| uids.contains(uid));
     }
 
-    /// Also what an earlier process has proven counts.
-    fn is_proven(&self, uid: &str, name: &NamespacedName, snapshot: &Snapshot) -> bool {
-        let observed = snapshot.observed.get(&ObjectKey::of(Kind::GitTarget, name));
-        self.proven.contains(uid) || observed.is_some_and(|observed| observed.reported.has_written())
-    }
-
-    /// The targets that were refused and have never had access.
-    #[must_use]
-    pub fn unproven(&self) -> HashSet<NamespacedName> {
-        self.denied.keys().cloned().collect()
+    /// What is known of each target; of those that are not there, nothing. Also what an earlier process has proven counts, and
+    /// is remembered: the status says so only until the remote is asked anew.
+    pub fn access(&mut self, snapshot: &Snapshot) -> BTreeMap<NamespacedName, WriteAccess> {
+        let targets = || snapshot.observed.iter().filter(|(key, _)| key.kind == Kind::GitTarget);
+        let written = targets().filter(|(_, observed)| observed.reported.has_written());
+        self.proven.extend(written.map(|(_, observed)| observed.uid.clone()));
+        let proven = targets().filter(|(_, observed)| self.proven.contains(&observed.uid));
+        let proven = proven.map(|(key, _)| (NamespacedName::new(&key.namespace, &key.name), WriteAccess::Proven));
+        self.denied.keys().map(|name| (name.clone(), WriteAccess::Denied)).chain(proven).collect()
     }
 }
 
@@ -114,8 +113,9 @@ mod tests {
         let compiled = mk_compiled(snapshot);
         let branch = compiled.targets[&name()].branch.clone();
         let status = BranchStatus { remote, ..BranchStatus::default() };
+        proofs.access(snapshot);
         proofs.observe(snapshot, &compiled, &HashMap::from([(branch, status)]));
-        proofs.unproven().contains(&name())
+        proofs.access(snapshot).get(&name()) == Some(&WriteAccess::Denied)
     }
 
     #[test]
@@ -141,6 +141,12 @@ mod tests {
         let mut snapshot = mk_snapshot();
         let condition = json!({"type": "Available", "status": "True", "reason": "Available", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         observed(&mut snapshot).reported = Reported::of(&json!({"conditions": [condition]}));
-        assert!(!see(&mut Proofs::default(), &snapshot, failed("AuthenticationFailed")));
+        let mut proofs = Proofs::default();
+        let proven = BTreeMap::from([(name(), WriteAccess::Proven)]);
+        assert_eq!(proofs.access(&snapshot), proven, "before anything is compiled");
+        observed(&mut snapshot).reported = Reported::default();
+        assert!(!see(&mut proofs, &snapshot, failed("AuthenticationFailed")));
+        assert_eq!(proofs.access(&snapshot), proven, "although the status says it no more");
+        assert_eq!(Proofs::default().access(&snapshot), BTreeMap::new());
     }
 }

@@ -130,7 +130,7 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         catalog: &served,
         policy: &context.policy,
         ready: &branches::ready(&statuses),
-        unproven: &memory.proofs.unproven(),
+        access: &memory.proofs.access(&snapshot),
     });
     memory.proofs.observe(&snapshot, &compiled, &statuses);
     let presence = |group: &str, resource: &str| served.presence(group, resource);

@@ -161,9 +161,14 @@ impl Catalog {
             return Some(if group.is_some() { meant.plural_group() } else { meant.resource.clone() });
         }
         let candidates = self.resources().filter_map(<[_]>::first).filter_map(|served| {
-            let distance = if served.kind.eq_ignore_ascii_case(plural) { 0 } else { edits(plural, &served.resource) };
-            let group_distance = group.map_or(0, |group| edits(group, &served.group));
-            (distance <= plural.len() / 3).then_some((distance, group_distance, served))
+            let most = plural.len() / 3;
+            let distance = match served.kind.eq_ignore_ascii_case(plural) {
+                true => 0,
+                // So many are put in or taken out in any case.
+                false if compared(plural).count().abs_diff(compared(&served.resource).count()) > most => return None,
+                false => edits(plural, &served.resource),
+            };
+            (distance <= most).then(|| (distance, group.map_or(0, |group| edits(group, &served.group)), served))
         });
         let (_, _, served) =
             candidates.min_by_key(|(distance, group, served)| (*distance, *group, served.plural_group()))?;
@@ -171,11 +176,16 @@ impl Catalog {
     }
 }
 
+/// As much of a name as is compared.
+fn compared(name: &str) -> impl Iterator<Item = char> {
+    name.chars().take(64)
+}
+
 /// How many characters must be put in, taken out or replaced to make `to` of `from`.
 fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().take(64).collect();
+    let to: Vec<char> = compared(to).collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, a) in from.chars().take(64).enumerate() {
+    for (line, a) in compared(from).enumerate() {
         let mut diagonal = row[0];
         row[0] = line + 1;
         for (column, b) in to.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::access::Providers;
 use super::catalog::Catalog;
+use super::claims::WriteAccess;
 use super::credentials::referred_secrets;
 use super::flux::FluxRepositories;
 use super::outcome::{RuleKey, RuleOutcome};
@@ -47,8 +48,8 @@ pub struct Inputs<'a> {
     pub policy: &'a Policy,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
     pub ready: &'a HashSet<Target>,
-    /// The targets that were refused write access and have never had it. They win no overlap.
-    pub unproven: &'a HashSet<NamespacedName>,
+    /// What is known of the access of targets; of those that are not there, nothing.
+    pub access: &'a BTreeMap<NamespacedName, WriteAccess>,
 }
 
 /// The labels of every namespace, by its name.
@@ -65,8 +66,8 @@ pub struct Compiled {
     pub targets: BTreeMap<NamespacedName, Arc<Target>>,
     /// How each of these is to be written.
     pub policies: BTreeMap<NamespacedName, TargetPolicy>,
-    /// The branches that have lost their last target to a suspension or to a lack of access: not even what waits there is
-    /// to be pushed.
+    /// The branches that have lost their last target, one that was written, to a suspension or to a lack of access: not
+    /// even what waits there is to be pushed.
     pub halted: HashSet<BranchKey>,
     /// What has come of each rule.
     pub rules: BTreeMap<RuleKey, RuleOutcome>,

@@ -3,6 +3,7 @@
 
 mod access;
 pub mod catalog;
+mod claims;
 pub mod commit_policy;
 pub mod compile;
 pub mod credentials;
@@ -27,6 +28,7 @@ pub mod template;
 pub mod wildcards;
 
 pub use catalog::Catalog;
+pub use claims::WriteAccess;
 pub use commit_policy::CommitPolicy;
 pub use compile::{Compiled, Inputs, Namespaces, Rejection, Verdict, Verdicts, compile};
 pub use flux::{FluxRepositories, FluxRepository};

@@ -46,7 +46,7 @@ pub(super) fn route(inputs: &Inputs<'_>, targets: &Targets) -> Routed {
     let mut routed = Routed::default();
     for claim in &claims {
         let taken = take(claim, &versions, inputs.catalog, &mut plan, &mut routed.routes);
-        let verdict = claim.refusal.clone().map_or_else(|| verdict(claim, &taken, inputs.policy.limits), Err);
+        let verdict = claim.refusal.clone().map_or_else(|| verdict(claim, &taken, inputs), Err);
         let Rule { key, revision, sink, .. } = claim.rule;
         let outcome = RuleOutcome {
             revision: Revision { omits_secrets: claim.omits_secrets, ..revision.clone() },
@@ -187,16 +187,18 @@ fn take(
 }
 
 /// What is to be said of a rule in effect.
-fn verdict(claim: &Claim<'_>, taken: &Taken, limits: PlanLimits) -> Verdict {
+fn verdict(claim: &Claim<'_>, taken: &Taken, inputs: &Inputs<'_>) -> Verdict {
     let sink = &claim.rule.sink;
     let mut complaints = Vec::new();
-    let mut problems: Vec<String> = claim.meaning.problems.iter().map(ToString::to_string).collect();
-    if claim.names_secrets {
-        problems
-            .push(format!("GitTarget {sink} takes no secrets (its spec.secrets.policy or --secrets-policy is Omit)"));
-    }
-    if !problems.is_empty() {
-        complaints.push((NO_MATCHING_RESOURCES, format!("correct spec.rules: {}", list(&problems))));
+    let secrets = claim
+        .names_secrets
+        .then(|| format!("GitTarget {sink} takes no secrets (its spec.secrets.policy or --secrets-policy is Omit)"));
+    let problems = &claim.meaning.problems;
+    let count = problems.len() + usize::from(claim.names_secrets);
+    if count > 0 {
+        let shown = problems.iter().map(|problem| problem.clone().with_nearest(inputs.catalog).to_string());
+        let message = format!("correct spec.rules: {}", list_first(shown.chain(secrets), count));
+        complaints.push((NO_MATCHING_RESOURCES, message));
     } else if claim.meaning.wants.is_empty() {
         let message = "spec.rules selects nothing that this cluster serves; name other groups, versions or resources";
         complaints.push((NO_MATCHING_RESOURCES, message.to_owned()));
@@ -207,7 +209,7 @@ fn verdict(claim: &Claim<'_>, taken: &Taken, limits: PlanLimits) -> Verdict {
         complaints.push(("VersionConflict", message));
     }
     if !taken.too_many.is_empty() {
-        let PlanLimits { max_watches, namespaced_watch_limit } = limits;
+        let PlanLimits { max_watches, namespaced_watch_limit } = inputs.policy.limits;
         let message = format!(
             "--max-watches={max_watches} leaves no watch for {}, whose files stay as they are: select less, raise it, or \
              lower --namespaced-watch-limit={namespaced_watch_limit}",
@@ -224,9 +226,14 @@ fn verdict(claim: &Claim<'_>, taken: &Taken, limits: PlanLimits) -> Verdict {
 }
 
 fn list(items: &[String]) -> String {
-    let mut text = items.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if items.len() > LISTED {
-        text.push_str(&format!(" and {} more", items.len() - LISTED));
+    list_first(items.iter().cloned(), items.len())
+}
+
+/// Lists the first of `count` items; the others are not even made.
+fn list_first(items: impl Iterator<Item = String>, count: usize) -> String {
+    let mut text = items.take(LISTED).collect::<Vec<_>>().join(", ");
+    if count > LISTED {
+        text.push_str(&format!(" and {} more", count - LISTED));
     }
     text
 }

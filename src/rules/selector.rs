@@ -4,7 +4,7 @@ use super::catalog::Catalog;
 use super::presets::{CLUSTER_WIDE_V1, DESIRED_STATE_V1};
 use super::wildcards::Wildcards;
 use crate::resource::ResourceType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub enum Problem {
     NotServed {
         /// The name as written.
         name: String,
-        /// A served name like it.
+        /// A served name like it, once somebody has looked for one ([`Problem::with_nearest`]).
         nearest: Option<String>,
     },
     /// `*.group`.
@@ -103,6 +103,16 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// The problem, which then says which served name may have been meant. That is a search through the whole catalog: only
+    /// for what is shown.
+    #[must_use]
+    pub fn with_nearest(mut self, catalog: &Catalog) -> Self {
+        if let Self::NotServed { name, nearest: nearest @ None } = &mut self {
+            *nearest = catalog.nearest(name);
+        }
+        self
+    }
+
     /// The problem, which may be that somebody has written `group/resource`, where `resource` is this.
     fn of_group_and_resource(self, resource: Option<&str>, catalog: &Catalog) -> Self {
         match (self, resource) {
@@ -158,7 +168,8 @@ pub fn resolve(selection: &Selection<'_>, catalog: &Catalog, wildcards: &Wildcar
             found.add_preset(catalog);
         }
     }
-    for written in selection.resources {
+    let mut seen = HashSet::new();
+    for written in selection.resources.iter().filter(|written| seen.insert(written.as_str())) {
         // Admission rules name subresources as `plural/subresource`; a mirror holds the parent.
         let (name, rest) = written.split_once('/').map_or((written.as_str(), None), |(name, rest)| (name, Some(rest)));
         if name == "*" {
@@ -266,7 +277,7 @@ fn absent(name: &str, plural: &str, group: Option<&str>, catalog: &Catalog) -> P
     match group.filter(|group| *group != "*") {
         group if catalog.is_unwatchable(plural, group) => Problem::Unwatchable { name },
         Some(group) if catalog.is_unclear(group) => Problem::Unclear { name, group: group.to_owned() },
-        _ => Problem::NotServed { nearest: catalog.nearest(&name), name },
+        _ => Problem::NotServed { nearest: None, name },
     }
 }
 
@@ -285,9 +296,11 @@ mod tests {
         let (api_groups, api_versions, resources) = (owned(groups), owned(versions), owned(resources));
         let selection =
             Selection { reach, api_groups: &api_groups, api_versions: &api_versions, resources: &resources };
-        let resolved = resolve(&selection, &mk_catalog(), &Wildcards::default());
+        let catalog = mk_catalog();
+        let resolved = resolve(&selection, &catalog, &Wildcards::default());
         let selected = resolved.selected.iter().map(|selected| selected.kind.to_string()).collect();
-        (selected, resolved.problems.iter().map(ToString::to_string).collect())
+        let problems = resolved.problems.into_iter().map(|problem| problem.with_nearest(&catalog).to_string());
+        (selected, problems.collect())
     }
 
     #[test]
@@ -377,6 +390,23 @@ mod tests {
             (selected.len(), problems),
             (0, vec!["widgets is not in these apiVersions (served: v2, v1)".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_name_that_is_not_served_is_told_once_and_searched_for_only_when_shown() {
+        let resources: Vec<_> =
+            (0..600).map(|number| ["deploymets", "configmapps", "secrets"][number % 3].to_owned()).collect();
+        let selection =
+            Selection { reach: Reach::OwnNamespace, api_groups: &[], api_versions: &[], resources: &resources };
+        let problems = resolve(&selection, &mk_catalog(), &Wildcards::default()).problems;
+        let expected =
+            ["deploymets", "configmapps"].map(|name| Problem::NotServed { name: name.into(), nearest: None });
+        assert_eq!(problems, expected);
+        let nearest = |problem: Problem| match problem.with_nearest(&mk_catalog()) {
+            Problem::NotServed { nearest, .. } => nearest,
+            problem => panic!("{problem:?}"),
+        };
+        assert_eq!(problems.into_iter().filter_map(nearest).collect::<Vec<_>>(), ["deployments", "configmaps"]);
     }
 
     #[test]

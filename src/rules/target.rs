@@ -1,6 +1,7 @@
 //! Judges `GitTarget`s: each by itself, then against each other.
 
 use super::access::{self, Providers};
+use super::claims::Claims;
 use super::commit_policy::{self, CommitPolicy};
 use super::compile::{Age, INVALID_CONFIGURATION, Inputs, Rejection, SUSPENDED, Verdict};
 use super::flux::FLUX_GROUP;
@@ -72,14 +73,16 @@ enum Refusal {
 pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targets {
     let named = inputs.targets.iter().map(|target| {
         let name = NamespacedName::of(target.as_ref());
-        (inputs.unproven.contains(&name), name, target)
+        (inputs.access.get(&name).copied().unwrap_or_default(), name, target)
     });
     let mut by_right: Vec<_> = named.collect();
-    // Who has never been let into the repository takes a folder from nobody.
-    by_right.sort_by_cached_key(|(unproven, _, target)| (*unproven, Age::of(target.as_ref())));
+    // Who has not been let into the repository takes a folder from nobody who has.
+    by_right.sort_by_cached_key(|(access, _, target)| (*access, Age::of(target.as_ref())));
+    // What somebody else has written is not to stay behind on behalf of one that never wrote.
+    let was_written = |place: &Target| inputs.ready.contains(place);
     let mut all = Targets::default();
     let mut claims = Claims::default();
-    for (unproven, name, target) in by_right {
+    for (access, name, target) in by_right {
         if secrets(&target.spec, inputs.policy).is_ok_and(|policy| policy == SecretsPolicy::Omit) {
             all.without_secrets.insert(name.clone());
         }
@@ -89,9 +92,7 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
         });
         let verdict = match judged {
             Ok(Usable { place, policy, cluster_rules }) => {
-                if !unproven {
-                    claims.take(Arc::clone(&place));
-                }
+                claims.take(Arc::clone(&place), access);
                 all.usable.insert(name.clone(), place);
                 all.policies.insert(name.clone(), policy);
                 all.cluster_rules.insert(name.clone(), cluster_rules);
@@ -99,13 +100,14 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
             }
             Err(Refusal::Wrong(rejection)) => Err(rejection),
             Err(Refusal::Halted(rejection, place)) => {
-                all.halted.extend(place.map(|place| place.branch.clone()));
+                let written = place.filter(|place| was_written(place));
+                all.halted.extend(written.map(|place| place.branch.clone()));
                 Err(rejection)
             }
             Err(Refusal::Dormant(rejection, place)) => {
-                all.halted.insert(place.branch.clone());
-                if !unproven && claims.admit(&place).is_ok() {
-                    claims.take(place);
+                all.halted.extend(was_written(&place).then(|| place.branch.clone()));
+                if claims.admit(&place).is_ok() {
+                    claims.take(place, access);
                 }
                 Err(rejection)
             }
@@ -264,35 +266,4 @@ fn not_usable(key: &ProviderKey, rejection: &Rejection) -> Rejection {
         ProviderKind::GitProvider => format!("{key} is not usable; its own status says what to correct"),
         ProviderKind::GitRepository => format!("{key} is not usable: {}", rejection.message),
     })
-}
-
-/// The folders that targets have, by repository and branch.
-#[derive(Default)]
-struct Claims(BTreeMap<(String, String), Vec<Arc<Target>>>);
-
-impl Claims {
-    fn take(&mut self, target: Arc<Target>) {
-        self.0.entry(repository_and_branch(&target)).or_default().push(target);
-    }
-
-    /// Two targets in one folder would delete each other's files; the older one keeps it, through whatever provider.
-    fn admit(&self, target: &Target) -> Result<(), Rejection> {
-        let mut there = self.0.get(&repository_and_branch(target)).into_iter().flatten();
-        let Some(older) = there.find(|older| older.base_folder.overlaps(&target.base_folder)) else { return Ok(()) };
-        // What others do in their namespaces is not told any further than needed.
-        let theirs = if older.name.namespace == target.name.namespace {
-            format!("{} of GitTarget {}", older.base_folder, older.name)
-        } else {
-            format!("that of GitTarget {}", older.name)
-        };
-        let message = format!(
-            "folder {} overlaps {theirs}, which had it first, on the same branch; make a target with a folder of its own",
-            target.base_folder
-        );
-        Err(Rejection { reason: "BaseFolderOverlap", message })
-    }
-}
-
-fn repository_and_branch(target: &Target) -> (String, String) {
-    (target.branch.url.normalized(), target.branch.branch.to_string())
 }

@@ -366,7 +366,10 @@ kind: WatchRule
 metadata: {name: unknown-type}
 spec: {sinkRef: {name: live}, rules: [{resources: [configmapps]}]}
 ",
-        says: &[(READY, "False", "NoMatchingResources", "configmaps"), (STALLED, "True", "NoMatchingResources", "")],
+        says: &[
+            (READY, "False", "NoMatchingResources", "configmaps"),
+            (RECONCILING, "True", "NoMatchingResources", ""),
+        ],
     },
     Case {
         object: "watchrule/version-2",

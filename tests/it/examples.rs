@@ -112,7 +112,7 @@ async fn every_example_is_in_effect() {
             catalog: &catalog,
             policy: &Policy::default(),
             ready: &HashSet::new(),
-            unproven: &HashSet::new(),
+            access: &BTreeMap::new(),
         };
         let usable = rules::compile(&inputs).targets;
         let ready: HashSet<_> = usable.values().map(|target| (**target).clone()).collect();

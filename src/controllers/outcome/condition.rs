@@ -39,7 +39,7 @@ pub const STALLED: &str = "Stalled";
 
 /// What goes away without anybody touching the resource: because it is tried again, or because something else that it
 /// needs appears or is put right.
-const MAY_PASS: [&str; 8] = [
+const MAY_PASS: [&str; 9] = [
     "NetworkError",
     "GitOperationFailed",
     "SecretNotFound",
@@ -48,6 +48,8 @@ const MAY_PASS: [&str; 8] = [
     "SinkNotFound",
     "SinkNotReady",
     "ResourcesUnavailable",
+    // A definition may be installed a moment later.
+    "NoMatchingResources",
 ];
 
 /// The condition that stands beside `ready` while it is not `True`, as tools that follow kstatus expect it: they take

@@ -1,6 +1,6 @@
 //! The status of a target.
 
-use super::{Outcome, Said, Scene, provider, rejected};
+use super::{Kind, ObjectKey, Outcome, Said, Scene, provider, rejected};
 use crate::api::status::{GitStatus, WorkerStatus};
 use crate::git::status::{BranchStatus, PushState, RemoteState, TargetState, TargetStatus};
 use crate::resource::NamespacedName;
@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 
 /// Why a target that was written may be written no more, by somebody's will.
 const STOPPED: [&str; 2] = ["Suspended", "AccessDenied"];
+
+/// What keeps a target from being used without saying anything about its access: that it has had it stays known. A folder is
+/// taken only from those that have not, also after a restart.
+const SAYS_NOTHING_OF_ACCESS: [&str; 4] = ["BaseFolderOverlap", "ProviderNotReady", "Suspended", "Validating"];
 
 /// What is known of a target.
 struct View<'a> {
@@ -60,8 +64,13 @@ fn unready_provider(target: &Target, scene: &Scene<'_>) -> Option<Said> {
     match said.status {
         "True" => None,
         "False" => {
-            let message = format!("{key} is not ready ({}): {}", said.reason, said.message);
-            Some(Said::no("ProviderNotReady", message))
+            // What is wrong there, such as with which Secret, is told to those who may look there.
+            let why = if key.name.namespace == target.name.namespace {
+                said.message.as_str()
+            } else {
+                "its own status says what to correct"
+            };
+            Some(Said::no("ProviderNotReady", format!("{key} is not ready ({}): {why}", said.reason)))
         }
         _ => Some(Said::wait(format!("{key} is not ready yet"))),
     }
@@ -71,12 +80,21 @@ impl View<'_> {
     fn available(&self) -> Said {
         let checking = |message: &str| Said::unknown("Checking", message);
         match (&self.blocked, self.branch.map(|branch| &branch.remote)) {
+            (Some(blocked), _) if SAYS_NOTHING_OF_ACCESS.contains(&blocked.reason) && self.has_written() => Said::yes(
+                "Available",
+                "the remote took pushes when it was last asked; Ready says why it is not asked now",
+            ),
             (Some(_), _) => checking("the remote is asked as soon as the target can be used; Ready says what it lacks"),
             (None, None) => checking("the remote is about to be asked"),
             (None, Some(RemoteState::Checking)) => checking("the remote is being asked whether it would take a push"),
             (None, Some(RemoteState::Available)) => Said::yes("Available", "the remote takes pushes"),
             (None, Some(RemoteState::Failed(failure))) => Said::no(failure.reason, &failure.message),
         }
+    }
+
+    fn has_written(&self) -> bool {
+        let observed = self.scene.observed(&ObjectKey::of(Kind::GitTarget, self.name));
+        observed.is_some_and(|observed| observed.reported.has_written())
     }
 
     fn active(&self) -> Said {

@@ -9,6 +9,7 @@ use crate::git::spec::Credentials;
 use crate::git::status::{Counts, PushState, RemoteFailure, RemoteState, TargetState, TargetStatus};
 use crate::resource::Oid;
 use serde_json::json;
+use std::sync::Arc;
 
 type Words = (&'static str, &'static str);
 
@@ -242,6 +243,59 @@ fn what_is_stopped_by_somebody_is_told_from_what_never_began() {
         assert_eq!(said_about(&outcome, "Available", ""), ("Unknown", "Checking"));
         assert_eq!(said_about(&outcome, STALLED, "no"), ("True", reason));
         assert_eq!((&outcome.rest["gitStatus"], &outcome.rest["workerStatus"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[test]
+fn what_a_provider_lacks_is_told_in_its_own_namespace_only() {
+    let mut snapshot = mk_snapshot();
+    let closed = json!({"providerRef": {"name": "closed", "namespace": "ns"}, "baseFolder": "d"});
+    let open_to_all = json!({
+        "url": "https://git.example.com/closed", "allowedBranches": ["*"], "secretRef": {"name": "login"},
+        "accessPolicy": {"namespacedRules": {"mode": "AllNamespaces"}}
+    });
+    snapshot.providers[1] = mk("closed", open_to_all);
+    let mut stranger: crate::api::GitTarget = Arc::unwrap_or_clone(mk("d", closed));
+    stranger.metadata.namespace = Some("other".to_owned());
+    snapshot.targets.push(Arc::new(stranger));
+    snapshot.secrets.insert(NamespacedName::new("ns", "login"), SecretState::Unreadable("etcd says no".into()));
+    let outcomes = derive_from(&snapshot, &HashMap::new());
+    assert_eq!(said(&outcomes, Kind::GitTarget, "c", "etcd says no"), ("False", "ProviderNotReady"));
+    let theirs = &outcomes[&ObjectKey { namespace: "other".into(), ..key(Kind::GitTarget, "d") }];
+    let part = "is not ready (SecretNotFound): its own status says what to correct";
+    assert_eq!(said_about(theirs, "Ready", part), ("False", "ProviderNotReady"));
+    assert!(!format!("{theirs:?}").contains("etcd") && !format!("{theirs:?}").contains("login"));
+}
+
+#[test]
+fn what_lost_an_overlap_has_still_had_access() {
+    let mut snapshot = mk_snapshot();
+    let condition = json!({"type": "Available", "status": "True", "reason": "Available", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let observed = snapshot.observed.entry(key(Kind::GitTarget, "a")).or_default();
+    observed.reported = super::super::status::Reported::of(&json!({"conditions": [condition]}));
+    let compiled = mk_compiled(&snapshot);
+    let (watches, selections, branches) = (WatchReport::default(), Selections::default(), HashMap::new());
+    let scene = Scene {
+        snapshot: &snapshot,
+        compiled: &compiled,
+        branches: &branches,
+        watches: &watches,
+        selections: &selections,
+    };
+    let table = [("BaseFolderOverlap", ("True", "Available")), ("AccessDenied", ("Unknown", "Checking"))];
+    for (reason, expected) in table {
+        let verdict = Err(crate::rules::Rejection { reason, message: "no".to_owned() });
+        let outcome = target::outcome(&NamespacedName::new("ns", "a"), &verdict, &scene);
+        assert_eq!(said_about(&outcome, "Available", ""), expected);
+        assert_eq!(said_about(&outcome, "Ready", "no"), ("False", reason));
+    }
+}
+
+#[test]
+fn a_type_that_is_not_served_may_be_a_moment_later() {
+    for (reason, expected) in [("NoMatchingResources", RECONCILING), ("InvalidConfiguration", STALLED)] {
+        let (kind, _) = condition::abnormal(&Said::no(reason, "no"), false).unwrap();
+        assert_eq!(kind, expected);
     }
 }
 

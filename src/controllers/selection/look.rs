@@ -1,6 +1,6 @@
 //! What the memory of selections looks at.
 
-use super::{Effect, Look, RuleLook, TargetLook, Terms};
+use super::{Effect, Look, RuleLook, Sink, TargetLook, Terms};
 use crate::controllers::inputs::Snapshot;
 use crate::controllers::outcome::{Kind, ObjectKey};
 use crate::git::status::BranchStatus;
@@ -33,13 +33,19 @@ pub fn look(snapshot: &Snapshot, compiled: &Compiled, branches: &HashMap<BranchK
         TargetLook { name, uid: uid.to_owned(), stored: None, swept: None }
     });
     let targets = readable.chain(unreadable).collect();
-    let unreadable = self::unreadable(snapshot, &[Kind::WatchRule, Kind::ClusterWatchRule]).map(|(_, uid)| RuleLook {
-        uid: Arc::from(uid),
-        terms: Terms::default(),
-        target: None,
-        selection: Selection::default(),
-        effect: Effect::Kept,
-    });
+    let unreadable =
+        self::unreadable(snapshot, &[Kind::WatchRule, Kind::ClusterWatchRule]).map(|(key, uid)| RuleLook {
+            uid: Arc::from(uid),
+            terms: Terms::default(),
+            // One of a namespace names targets of that only.
+            sink: if key.kind == Kind::WatchRule {
+                Sink::Namespace(Arc::from(key.namespace.as_str()))
+            } else {
+                Sink::Anywhere
+            },
+            selection: Selection::default(),
+            effect: Effect::Kept,
+        });
     let rules = compiled.rules.values().map(rule).chain(unreadable).collect();
     Look { targets, rules }
 }
@@ -54,12 +60,13 @@ fn rule(rule: &RuleOutcome) -> RuleLook {
     RuleLook {
         uid: Arc::clone(&revision.uid),
         terms: Terms { generation: revision.generation, omits_secrets: revision.omits_secrets },
-        target: Some(rule.sink.clone()),
+        sink: Sink::Target(rule.sink.clone()),
         selection: rule.selection.clone(),
         effect: match (rule.in_effect, rule.complete) {
             (true, true) => Effect::Full,
             (true, false) => Effect::Partial,
-            (false, _) => Effect::Kept,
+            (false, true) => Effect::Paused,
+            (false, false) => Effect::Kept,
         },
     }
 }

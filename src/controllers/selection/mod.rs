@@ -5,7 +5,7 @@
 //! | namespaces are matched no more, a type is served no more | it is to go at once |
 //! | the rule is edited or deleted | it fades: it is kept for [`FADE`], then it is to go |
 //! | the rule is not in effect, or not all of it can be understood | it is kept |
-//! | nobody knows which rule it was (a restart) | it fades as soon as all rules of the target are in effect |
+//! | nobody knows which rule it was (a restart) | it fades as soon as all that rules of the target select is known |
 //!
 //! What is to go stays remembered until the worker of the branch says that no file of it is left. Labels play no part in
 //! that: files of objects whose labels match no more are removed by whoever watches these.
@@ -59,12 +59,23 @@ pub struct RuleLook {
     pub uid: Arc<str>,
     /// What people have written about what it selects.
     pub terms: Terms,
-    /// Its target; `None`: not known.
-    pub target: Option<NamespacedName>,
+    /// Where it writes.
+    pub sink: Sink,
     /// What it selects there, whether or not that is mirrored at the moment.
     pub selection: Selection,
     /// Whether it is in effect.
     pub effect: Effect,
+}
+
+/// Where a rule writes, as far as that is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sink {
+    /// To this target.
+    Target(NamespacedName),
+    /// To some target of this namespace: it cannot be read.
+    Namespace(Arc<str>),
+    /// To any target: it cannot be read.
+    Anywhere,
 }
 
 /// What people have written about what a rule selects. Other terms mean that somebody has edited it.
@@ -83,7 +94,9 @@ pub enum Effect {
     Full,
     /// What it selects is mirrored, but something that it asks for is not understood or not possible.
     Partial,
-    /// Not at all: it is suspended, wrong, or its target cannot be used.
+    /// Not at all, as it is suspended or its target cannot be used; but all that it asks for is understood.
+    Paused,
+    /// Not at all, and nobody knows all that it asks for.
     Kept,
 }
 
@@ -131,20 +144,18 @@ impl Selections {
         let (mut going, mut fading) = (Parts::default(), Parts::default());
         let ended = self.rules.extract_if(.., |(uid, _), _| !known.contains(uid));
         ended.for_each(|((_, target), rule)| fading.add(&target, rule.selection));
-        // A target of which a rule is not wholly in effect may hold what only that rule knows.
-        let (mut unclear, mut all_unclear) = (BTreeSet::new(), false);
+        // A target of which a rule is not wholly understood may hold what only that rule knows.
+        let mut unclear = BTreeSet::new();
         for rule in rules {
-            if rule.effect != Effect::Full {
-                match &rule.target {
-                    Some(target) => drop(unclear.insert(target.clone())),
-                    None => all_unclear = true,
-                }
+            if matches!(rule.effect, Effect::Partial | Effect::Kept) {
+                unclear.insert(rule.sink.clone());
             }
             self.observe_rule(rule, presence, &mut going, &mut fading);
         }
         for (name, memory) in &mut self.targets {
             let covered = covered(&self.rules, name);
-            let is_unclear = all_unclear || unclear.contains(name);
+            let sinks = [Sink::Target(name.clone()), Sink::Namespace(Arc::clone(&name.namespace)), Sink::Anywhere];
+            let is_unclear = sinks.iter().any(|sink| unclear.contains(sink));
             memory.settle(&covered, is_unclear, presence, (going.take(name), fading.take(name)), now);
         }
     }
@@ -175,7 +186,8 @@ impl Selections {
         going: &mut Parts,
         fading: &mut Parts,
     ) {
-        let RuleLook { uid, terms, target, selection, effect } = rule;
+        let RuleLook { uid, terms, sink, selection, effect } = rule;
+        let target = if let Sink::Target(target) = sink { Some(target) } else { None };
         if effect == Effect::Full {
             // It writes elsewhere now.
             let elsewhere = |(of, at): &(Arc<str>, NamespacedName)| *of == uid && Some(at) != target.as_ref();

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 const FULL: Effect = Effect::Full;
 const PARTIAL: Effect = Effect::Partial;
+const PAUSED: Effect = Effect::Paused;
 const KEPT: Effect = Effect::Kept;
 
 /// Reads `configmaps@a,b secrets@* things@-a?tier=web pods@a!`: all namespaces, all but some, labels, no deletions.
@@ -49,7 +50,7 @@ fn mk_target(stored: &str) -> TargetLook {
 
 fn mk_rule(uid: &str, generation: i64, selection: &str, effect: Effect) -> RuleLook {
     let terms = Terms { generation, omits_secrets: false };
-    RuleLook { uid: Arc::from(uid), terms, target: Some(target("t")), selection: sel(selection), effect }
+    RuleLook { uid: Arc::from(uid), terms, sink: Sink::Target(target("t")), selection: sel(selection), effect }
 }
 
 /// When, which rules there are (uid, generation, selection, effect), and what is then kept and what is to go.
@@ -257,6 +258,14 @@ fn each_transition_keeps_or_removes_as_it_says() {
             ],
         ),
         (
+            "a restart, and a rule was deleted while another is suspended",
+            "a@x b@x c@x",
+            &[
+                (0, &[("r", 1, "a@x", FULL), ("s", 1, "c@x", PAUSED)], "b@x", ""),
+                (60, &[("r", 1, "a@x", FULL), ("s", 1, "c@x", PAUSED)], "", "b@x"),
+            ],
+        ),
+        (
             "a restart, and a type is gone whose rule still names it",
             "a@x b@x lost@x",
             &[(0, &[("r", 1, "a@x", PARTIAL)], "b@x lost@x", ""), (60, &[("r", 1, "a@x", PARTIAL)], "b@x", "lost@x")],
@@ -288,7 +297,10 @@ fn a_rule_that_writes_elsewhere_leaves_its_old_target() {
     let mut selections = Selections::default();
     let targets = || vec![mk_target(""), TargetLook { name: target("u"), ..mk_target("") }];
     let mut look = |at: u64, to: Option<&str>, effect| {
-        let rule = RuleLook { target: to.map(target), ..mk_rule("r", 1, "a@x", effect) };
+        let rule = RuleLook {
+            sink: to.map_or(Sink::Anywhere, |to| Sink::Target(target(to))),
+            ..mk_rule("r", 1, "a@x", effect)
+        };
         let look = Look { targets: targets(), rules: vec![rule] };
         selections.observe(look, &|_, _| Presence::Served, start + Duration::from_secs(at));
         ["t", "u"].map(|name| (text(&selections.kept(&target(name))), text(&selections.gone(&target(name)))))
@@ -300,6 +312,26 @@ fn a_rule_that_writes_elsewhere_leaves_its_old_target() {
     assert_eq!(look(2, Some("u"), KEPT), own([kept, nothing]), "its new target is not ready");
     assert_eq!(look(100, Some("u"), FULL), own([kept, nothing]));
     assert_eq!(look(160, Some("u"), FULL), own([gone, nothing]));
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_makes_unclear_what_it_may_write() {
+    let table = [
+        (Sink::Anywhere, "b@x", ""),
+        (Sink::Namespace("ns".into()), "b@x", ""),
+        (Sink::Namespace("other".into()), "", "b@x"),
+    ];
+    for (sink, kept, gone) in table {
+        let (start, mut selections) = (Instant::now(), Selections::default());
+        for at in [0, 60] {
+            let unreadable = RuleLook { sink: sink.clone(), ..mk_rule("s", 0, "", KEPT) };
+            let rules = vec![mk_rule("r", 1, "a@x", FULL), unreadable];
+            let look = Look { targets: vec![mk_target("a@x b@x")], rules };
+            selections.observe(look, &|_, _| Presence::Served, start + Duration::from_secs(at));
+        }
+        let found = (text(&selections.kept(&target("t"))), text(&selections.gone(&target("t"))));
+        assert_eq!(found, (kept.to_owned(), gone.to_owned()), "{sink:?}");
+    }
 }
 
 #[test]
@@ -356,7 +388,7 @@ fn what_was_swept_is_forgotten() {
 fn any_rules() -> impl Strategy<Value = Vec<(u8, i64, String, Effect)>> {
     let part = ("[ab]", "(\\*|[xy]|x,y|-x)", "(\\?k=[vw])?").prop_map(|(a, b, c)| format!("{a}@{b}{c}"));
     let selection = proptest::collection::vec(part, 0..3).prop_map(|parts| parts.join(" "));
-    let effect = prop_oneof![Just(FULL), Just(FULL), Just(PARTIAL), Just(KEPT)];
+    let effect = prop_oneof![Just(FULL), Just(FULL), Just(PARTIAL), Just(PAUSED), Just(KEPT)];
     proptest::collection::vec((0..3_u8, 1..4_i64, selection, effect), 0..4)
 }
 

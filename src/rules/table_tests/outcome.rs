@@ -5,6 +5,7 @@ use super::super::ignore_fields::JsonPointer;
 use super::super::outcome::{RuleKey, RuleOutcome};
 use super::super::prune::{Prune, PruneMode};
 use super::super::selection::Selection;
+use super::super::set::Target;
 use super::routes_of;
 use super::world::World;
 use crate::resource::{NamespacedName, ObjectName, ProviderKey, ProviderKind};
@@ -18,25 +19,30 @@ fn compiled(lines: &str) -> Compiled {
 
 #[test]
 fn branches_that_lost_their_last_target_to_somebodys_word_are_halted() {
-    let table: &[(&str, &[&str])] = &[
-        ("", &[]),
-        ("GitTarget ns/a: {suspend: true}", &["main"]),
-        ("GitProvider ns/main: {suspend: true}", &["main"]),
-        ("GitProvider ns/main: {allowedBranches: [dev]}", &["main"]),
-        ("GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {}", &[]),
-        ("GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {suspend: true}", &["main"]),
-        ("Without: GitTarget ns/a\nGitTarget other/b: {providerRef: {name: main, namespace: ns}}", &["main"]),
-        ("GitTarget other/b: {providerRef: {name: main, namespace: ns}}", &[]),
-        ("GitTarget ns/a: {foreignEditGrace: soon}", &[]),
-        ("GitProvider ns/main: {allowedBranches: []}", &[]),
-        ("Without: GitTarget ns/a", &[]),
-        (
-            "GitProvider ns/main: {allowedBranches: ['*']}\nGitTarget ns/a: {branch: dev, suspend: true}\nGitTarget ns/b: {}",
-            &["dev"],
-        ),
+    // What is written first, what changes then, and what is halted.
+    const DEV: &str = "GitProvider ns/main: {allowedBranches: ['*']}\nGitTarget ns/a: {branch: dev}";
+    let table: &[(&str, &str, &[&str])] = &[
+        ("", "", &[]),
+        ("", "GitTarget ns/a: {suspend: true}", &["main"]),
+        ("", "GitProvider ns/main: {suspend: true}", &["main"]),
+        ("", "GitProvider ns/main: {allowedBranches: [dev]}", &["main"]),
+        ("", "GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {}", &[]),
+        ("GitTarget ns/b: {}", "GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {suspend: true}", &["main"]),
+        // Of a stranger that was never let in.
+        ("", "Without: GitTarget ns/a\nGitTarget other/b: {providerRef: {name: main, namespace: ns}}", &[]),
+        ("", "Without: GitTarget ns/a\nGitTarget ns/b: {suspend: true}", &[]),
+        ("", "GitTarget other/b: {providerRef: {name: main, namespace: ns}}", &[]),
+        ("", "GitTarget ns/a: {foreignEditGrace: soon}", &[]),
+        ("", "GitProvider ns/main: {allowedBranches: []}", &[]),
+        ("", "Without: GitTarget ns/a", &[]),
+        (DEV, "GitTarget ns/a: {branch: dev, suspend: true}\nGitTarget ns/b: {}", &["dev"]),
     ];
-    for (lines, expected) in table {
-        let compiled = compiled(lines);
+    for (before, lines, expected) in table {
+        let mut world = World::base();
+        world.put(before);
+        let written = world.compile().targets.values().map(|target| Target::clone(target)).collect();
+        world.put(lines);
+        let compiled = world.compile_with(&written);
         let mut halted: Vec<_> = compiled.halted.iter().map(|key| key.branch.as_str()).collect();
         halted.sort_unstable();
         assert_eq!(halted, *expected, "{lines}");

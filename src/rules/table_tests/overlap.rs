@@ -97,21 +97,54 @@ fn overlaps() {
         ),
         (
             "who was never let in wins nothing",
-            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nUnproven ns/x:"),
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nDenied ns/x:"),
             &[],
             &["GitTarget ns/x BaseFolderOverlap of GitTarget ns/y"],
         ),
         (
             "nor does the younger",
-            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nUnproven ns/y:"),
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nDenied ns/y:"),
             &[],
             &[Y],
         ),
         (
             "of two that were never let in, both may try",
-            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nUnproven ns/x:\nUnproven ns/y:"),
+            concat!(
+                two!("3: {baseFolder: f}", "5: {baseFolder: f, providerRef: {name: p}}"),
+                "\nGitProvider ns/p: {}\nDenied ns/x:\nDenied ns/y:"
+            ),
             &[],
             &[],
+        ),
+        (
+            "of two that were never let in by the same way, the older may try",
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nDenied ns/x:\nDenied ns/y:"),
+            &[],
+            &[Y],
+        ),
+        (
+            "who has written keeps its folder from an older one that was never tried",
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nProven ns/y:"),
+            &[],
+            &["GitTarget ns/x BaseFolderOverlap of GitTarget ns/y"],
+        ),
+        (
+            "even where that is suspended",
+            concat!(two!("3: {baseFolder: f, suspend: true}", "5: {baseFolder: f}"), "\nProven ns/y:"),
+            &[],
+            &["GitTarget ns/x Suspended "],
+        ),
+        (
+            "and while it is suspended itself",
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f, suspend: true}"), "\nProven ns/y:"),
+            &[],
+            &["GitTarget ns/x BaseFolderOverlap of GitTarget ns/y", "GitTarget ns/y Suspended "],
+        ),
+        (
+            "of two that have written, the older keeps it",
+            concat!(two!("3: {baseFolder: f}", "5: {baseFolder: f}"), "\nProven ns/x:\nProven ns/y:"),
+            &[],
+            &[Y],
         ),
         (
             "who is not allowed the branch wins nothing",

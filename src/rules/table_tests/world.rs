@@ -2,6 +2,7 @@
 
 use super::super::catalog::tests::mk_type;
 use super::super::catalog::{Absences, Catalog};
+use super::super::claims::WriteAccess;
 use super::super::compile::{Compiled, Inputs, Namespaces, compile};
 use super::super::flux::{FluxRepositories, FluxRepository};
 use super::super::policy::Policy;
@@ -50,7 +51,7 @@ pub(super) struct World {
     pub(super) namespaces: Namespaces,
     pub(super) served: Vec<ResourceType>,
     pub(super) policy: Policy,
-    pub(super) unproven: HashSet<NamespacedName>,
+    pub(super) access: BTreeMap<NamespacedName, WriteAccess>,
     pub(super) absences: Absences,
     turned: bool,
 }
@@ -70,7 +71,7 @@ impl World {
             namespaces: Namespaces::new(),
             served: served.collect(),
             policy: Policy::default(),
-            unproven: HashSet::new(),
+            access: BTreeMap::new(),
             absences: Absences::default(),
             turned: false,
         };
@@ -131,7 +132,8 @@ impl World {
                     None => FluxRepositories::Listed(Vec::new()),
                 }
             }
-            "Unproven" => _ = self.unproven.insert(NamespacedName::new(namespace, own)),
+            "Proven" => _ = self.access.insert(NamespacedName::new(namespace, own), WriteAccess::Proven),
+            "Denied" => _ = self.access.insert(NamespacedName::new(namespace, own), WriteAccess::Denied),
             "Unwatchable" => _ = self.absences.unwatchable.insert((own.to_owned(), namespace.to_owned())),
             "Unclear" => _ = self.absences.unclear_groups.insert(own.to_owned()),
             "Without" => self.remove(spec.as_str().unwrap()),
@@ -205,7 +207,7 @@ impl World {
             catalog: &self.catalog(),
             policy: &self.policy,
             ready,
-            unproven: &self.unproven,
+            access: &self.access,
         })
     }
 

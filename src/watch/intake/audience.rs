@@ -135,9 +135,15 @@ impl Intake {
     }
 
     /// Whether `target` has had a complete list of the objects in `namespace`.
-    #[must_use]
-    pub fn is_seeded(&self, target: &NamespacedName, namespace: Option<&str>) -> bool {
+    fn is_seeded(&self, target: &NamespacedName, namespace: Option<&str>) -> bool {
         self.standings.get(target).is_some_and(|standing| standing.seeded.contains(namespace))
+    }
+
+    /// Whether `target` is told of changes of objects in `namespace`: it has had a complete list of them, or one is under
+    /// way, in which what was told live counts more than the list.
+    #[must_use]
+    pub fn is_told(&self, target: &NamespacedName, namespace: Option<&str>) -> bool {
+        self.is_seeded(target, namespace) || self.is_seeding(target, namespace, None)
     }
 
     /// Where lists are to be made for targets that have not had them, within `reach`.

@@ -210,7 +210,15 @@ impl Intake {
         seen.zip(number(&version.resource_version)).is_some_and(|(seen, shown)| shown <= seen)
     }
 
-    /// An object that `target` asked for again, as it is now. A version that the watch has yet to show is left to it:
+    /// Whether the watch has shown a later version than `object`, which was read: what it says is of the past, and what
+    /// came after need not come again.
+    #[must_use]
+    pub fn is_outdated(&self, object: &RawObject) -> bool {
+        let Some((name, version)) = identify(object) else { return false };
+        self.objects.get(&name).is_some_and(|seen| seen.version != version) && self.is_old(&name, &version)
+    }
+
+    /// An object that `target` asked for again, as it is now, which is not outdated. A version that the watch has yet to show is left to it:
     /// it would be undone by those before, whose content comes even if it is nothing new.
     #[must_use]
     pub fn asked_for(&mut self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
@@ -304,7 +312,8 @@ impl Intake {
         let mut cuts = Vec::new();
         let mut deliver = |wanted: Wanted, content: Content, footing: Footing| {
             // What others changed since the file was written comes with it, unless it is the first version.
-            let is_whole = footing == Footing::Whole || before.is_none();
+            let is_awaited = news.awaited.contains(&wanted.target.name);
+            let is_whole = (footing == Footing::Whole && !is_awaited) || before.is_none();
             let verdict = if is_whole { verdict() } else { verdict().merged_with(BTreeSet::new()) };
             deliveries.extend(self.change(name, wanted, content, seen.version.clone(), verdict));
         };
@@ -367,7 +376,12 @@ impl Intake {
             Some(before) => self.join.author_of_mark(&name, object, &before.version, sight, now),
             None => Verdict::none(),
         };
-        let holding = self.holding(&name, before.as_ref(), self.labels_of(object).as_ref());
+        let mut holding = self.holding(&name, before.as_ref(), self.labels_of(object).as_ref());
+        // A list may have left a file to the watch that nobody remembers otherwise.
+        let awaiting = awaited.map(|awaited| awaited.targets).unwrap_or_default();
+        holding.extend(self.reaching(&name).into_iter().filter(|wanted| awaiting.contains(&wanted.target.name)));
+        holding.sort_by(|a, b| a.target.name.cmp(&b.target.name));
+        holding.dedup_by(|a, b| a.target.name == b.target.name);
         self.removal(&name, holding, &version, &verdict, list)
     }
 

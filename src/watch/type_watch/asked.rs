@@ -58,6 +58,7 @@ impl TypeWatch {
     pub(super) fn fetched(&mut self, fetched: Fetched) {
         let Fetched { target, id, object } = fetched;
         match object {
+            Ok(Some(object)) if self.intake.is_outdated(&object) => self.asked.queue.push_back((target, id)),
             Ok(Some(object)) => {
                 let delivery = self.intake.asked_for(&object, &target);
                 self.outbox.deliver(delivery.into_iter().collect());

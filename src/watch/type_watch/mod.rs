@@ -138,9 +138,9 @@ impl TypeWatch {
                 self.mend_lists();
             }
             Command::Objects(target, ids) => {
-                // A target without a list gets them with the list.
-                let is_seeded = |id: &ResourceId| self.intake.is_seeded(&target, id.name.namespace.as_deref());
-                let ids: Vec<_> = ids.into_iter().filter(is_seeded).map(|id| (target.clone(), id)).collect();
+                // A target without a list gets them with the list. In one that is under way they may be settled already.
+                let is_told = |id: &ResourceId| self.intake.is_told(&target, id.name.namespace.as_deref());
+                let ids: Vec<_> = ids.into_iter().filter(is_told).map(|id| (target.clone(), id)).collect();
                 self.asked.extend(ids);
                 self.fetch_next();
             }
@@ -265,7 +265,11 @@ impl TypeWatch {
                 self.outbox.deliver(deliveries);
                 self.complete(&source, position);
             }
-            ListStep::Failed(failure) => self.failed(&source, &failure),
+            ListStep::Failed(failure) => {
+                // Its next beginning makes it anew; until then nothing has to be remembered for it.
+                self.intake.abandon(&source);
+                self.failed(&source, &failure);
+            }
         }
         self.tell_notices();
     }

@@ -148,3 +148,12 @@ fn an_object_that_is_left_alone_keeps_its_file_whatever_its_labels() {
     assert_eq!(rig.side_list(&[ignored()])[1..2], [format!("keep web/{FILE}")]);
     assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
 }
+
+#[test]
+fn a_deletion_without_the_label_takes_the_file_that_was_left_to_the_watch() {
+    let mut rig = Rig::listed(&[]);
+    rig.intake.set_rules(mk_tiers(&[("live", None, MIRROR), ("web", Some("web"), MIRROR)]));
+    assert_eq!(rig.side_list(&[labelled(5, "x", r#""tier":"web""#)])[1..2], [format!("keep web/{FILE}")]);
+    let expected = ["live", "web"].map(|target| format!("delete {target}/{FILE} by nobody"));
+    assert_eq!(rig.applied(&marked("a", 6, "x")), expected);
+}

@@ -347,7 +347,9 @@ fn a_version_that_the_watch_has_not_shown_is_left_to_it() {
     assert!(rig.intake.asked_for(&versions[1], &target).is_none());
     assert!(rig.intake.asked_for(&object("new", 4, "x"), &target).is_none());
     let file = "upsert live/core/v1/configmaps/shop/a.yaml by";
-    assert_eq!(rig.applied(&versions[0]), [format!("{file} bob")], "although its content is nothing new");
+    // What was lost before may be of others too.
+    let merged = format!("{file} nobody of [\"bob\"]");
+    assert_eq!(rig.applied(&versions[0]), [merged], "although its content is nothing new");
     assert_eq!(rig.applied(&versions[1]), [format!("{file} carol")]);
 }
 
@@ -360,4 +362,13 @@ fn who_mends_an_object_is_not_the_only_author_of_what_it_has_become() {
     let mended = object("a", 3, "y");
     rig.record(Operation::Update, "bob", Some(2), &mended);
     assert_eq!(rig.applied(&mended), ["upsert live/core/v1/configmaps/shop/a.yaml by nobody of [\"bob\"]"]);
+}
+
+#[test]
+fn what_was_read_before_the_watch_went_on_is_outdated() {
+    let mut rig = Rig::listed(&[object("a", 1, "x")]);
+    assert_eq!(rig.applied(&object("a", 9, "x")), [""; 0], "only its status has changed");
+    let is_outdated = [1, 8, 9, 10].map(|version| rig.intake.is_outdated(&object("a", version, "x")));
+    assert_eq!(is_outdated, [true, true, false, false]);
+    assert!(!rig.intake.is_outdated(&object("unknown", 1, "x")));
 }

@@ -79,7 +79,9 @@ fn live_changes_reach_a_target_during_its_seed() {
     let versions = [object("a", 2, "y"), object("new", 3, "x")];
     rig.record(Operation::Update, "bob", Some(1), &versions[0]);
     rig.record(Operation::Create, "carol", None, &versions[1]);
+    assert!(!rig.intake.is_told(&name("second"), Some("shop")));
     assert_eq!(rig.begin(&Source::Side, NamespaceSet::ALL), ["begin second *"]);
+    assert!(rig.intake.is_told(&name("second"), Some("shop")), "it may ask for what was told live");
     let mut said = rig.applied(&versions[0]);
     // What others changed before comes with it, as far as the second target is concerned.
     let expected =
@@ -112,9 +114,10 @@ fn what_the_watch_has_yet_to_show_is_left_to_it() {
     let both = |what: &str, file: &str, user: &str| {
         ["live", "second"].map(|target| format!("{what} {target}/{FILE}/{file}.yaml by {user}"))
     };
-    assert_eq!(rig.applied(&versions[0]), both("upsert", "a", "bob"));
+    let merged = |file: &str| format!("upsert second/{FILE}/{file}.yaml by nobody of [\"bob\"]");
+    assert_eq!(rig.applied(&versions[0]), [format!("upsert live/{FILE}/a.yaml by bob"), merged("a")]);
     assert_eq!(rig.applied(&versions[1]), both("upsert", "a", "bob"));
-    assert_eq!(rig.applied(&versions[2]), [format!("upsert second/{FILE}/b.yaml by bob")], "nothing new to the other");
+    assert_eq!(rig.applied(&versions[2]), [merged("b")], "nothing new to the other");
     assert_eq!(rig.applied(&versions[3]), both("upsert", "new", "carol"));
     assert_eq!(rig.applied(&marked("c", 3, "x")), both("delete", "c", "dave"));
 }
