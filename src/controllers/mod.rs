@@ -14,6 +14,7 @@ pub mod branches;
 pub mod events;
 pub mod flux;
 pub mod inputs;
+pub mod listed;
 pub mod namespaces;
 pub mod outcome;
 pub mod proofs;

@@ -15,7 +15,7 @@ use crate::change::Resync;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
 use crate::resource::NamespacedName;
-use crate::rules::{self, Catalog, Compiled, Policy, RuleSet, compile};
+use crate::rules::{self, Catalog, Compiled, FluxRepositories, Policy, RuleSet, compile};
 use crate::telemetry::metrics::AttributedChanges;
 use crate::watch::discovery::Prompt;
 use crate::watch::report::WatchReport;
@@ -80,8 +80,8 @@ pub enum Error {
     DiscoveryEnded,
 }
 
-/// Reconciles until it is dropped, which it may be at any time. Begins when every kind has been listed and the
-/// catalog is known.
+/// Reconciles until it is dropped, which it may be at any time. Begins when every kind has been listed, the catalog is
+/// known, and the repositories of Flux have been read or cannot be, if a target names one.
 ///
 /// # Errors
 /// When an input has ended for good.
@@ -91,7 +91,12 @@ pub async fn run(mut context: Context) -> Result<(), Error> {
     while !inputs.complete() {
         inputs.changed().await;
     }
-    context.catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
+    let catalog = context.catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?.clone();
+    let served = catalog.unwrap_or_default();
+    // A target that Flux's list would show to be usable must not lose its folder for want of it.
+    while inputs.snapshot(&served).flux == FluxRepositories::Pending {
+        inputs.changed().await;
+    }
     let mut memory = Memory::default();
     loop {
         let next = look(&mut context, &mut memory, &mut inputs, &mut writer);

@@ -27,6 +27,9 @@ pub(super) const ACCESS_DENIED: &str = "AccessDenied";
 /// A rule, or a part of it, selects nothing.
 pub(super) const NO_MATCHING_RESOURCES: &str = "NoMatchingResources";
 
+/// Nothing is wrong, but not everything is known yet: no verdict that says no to anything.
+pub const VALIDATING: &str = "Validating";
+
 /// Everything that the rules in effect depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {

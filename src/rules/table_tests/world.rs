@@ -128,6 +128,7 @@ impl World {
             "Flux" => {
                 self.flux = match spec.as_str() {
                     Some("absent") => FluxRepositories::CrdAbsent,
+                    Some("pending") => FluxRepositories::Pending,
                     Some(why) => FluxRepositories::Unreadable(why.to_owned()),
                     None => FluxRepositories::Listed(Vec::new()),
                 }
