@@ -135,6 +135,7 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         catalog: &served,
         policy: &context.policy,
         ready: &branches::ready(&statuses),
+        known: &branches::known(&statuses),
         access: &memory.proofs.access(&snapshot),
     });
     memory.proofs.observe(&snapshot, &compiled, &statuses);

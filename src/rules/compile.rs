@@ -51,6 +51,8 @@ pub struct Inputs<'a> {
     pub policy: &'a Policy,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
     pub ready: &'a HashSet<Target>,
+    /// These, and those whose folder cannot be written at the moment: what waits to be pushed may be theirs.
+    pub known: &'a HashSet<Target>,
     /// What is known of the access of targets; of those that are not there, nothing.
     pub access: &'a BTreeMap<NamespacedName, WriteAccess>,
 }
