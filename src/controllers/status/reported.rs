@@ -2,7 +2,7 @@
 
 use super::super::outcome::condition::{READY, RECONCILING, STALLED};
 use super::super::outcome::{Outcome, Said};
-use crate::api::status::SelectedType;
+use crate::api::status::SelectedTypes;
 use crate::rules::Selection;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -109,7 +109,7 @@ impl Reported {
     /// What it says that rules select or keep.
     #[must_use]
     pub fn selection(&self) -> Selection {
-        let entries = self.rest.get("selection").map(Vec::<SelectedType>::deserialize);
+        let entries = self.rest.get("selection").map(Vec::<SelectedTypes>::deserialize);
         Selection::from_status(&entries.and_then(Result::ok).unwrap_or_default())
     }
 
