@@ -98,7 +98,8 @@ pub struct TargetStatus {
 pub struct GitStatus {
     /// Whether the branch is there. It is made with the first commit.
     pub branch_exists: bool,
-    /// The commit at its tip.
+    /// The commit at its tip. Brought up to date every half minute, and at once when changes of this target have arrived
+    /// there and none did in the half minute before.
     #[serde(rename = "lastCommitSHA", default, skip_serializing_if = "Option::is_none")]
     pub last_commit_sha: Option<String>,
     /// When that was last looked at.

@@ -16,6 +16,7 @@ pub mod flux;
 pub mod inputs;
 pub mod listed;
 pub mod namespaces;
+pub mod numbers;
 pub mod outcome;
 pub mod proofs;
 pub mod reconcile;

@@ -4,6 +4,7 @@ use super::announcements::Announcements;
 use super::branches;
 use super::events::Announcement;
 use super::inputs::{Inputs, Snapshot};
+use super::numbers::{self, Numbers};
 use super::outcome::{self, Kind, ObjectKey, Outcome, Scene};
 use super::proofs::Proofs;
 use super::requests::Requests;
@@ -32,9 +33,6 @@ use tokio::time::Instant;
 const QUIET: Duration = Duration::from_millis(50);
 /// and after so long in any case.
 const LATEST: Duration = Duration::from_millis(500);
-
-/// How often the counts in the statuses of targets are brought up to date: they alone are worth no more patches.
-const COUNTS: Duration = Duration::from_secs(30);
 
 /// How long new rules wait for the statuses to hold what they select: what the API server does not take must not stop
 /// everybody's rules.
@@ -114,9 +112,7 @@ struct Memory {
     published: Option<Arc<RuleSet>>,
     /// Since when new rules wait for the statuses.
     waits: Option<Instant>,
-    /// When numbers are worth a patch next.
-    count_due: Option<Instant>,
-    counted: BTreeMap<ObjectKey, BTreeMap<String, i64>>,
+    numbers: Numbers,
 }
 
 /// Looks at everything, and tells everybody what is wanted of them. Returns when to look again if nothing changes.
@@ -159,17 +155,14 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         selections: &memory.selections,
     };
     let mut outcomes = outcome::derive(&scene);
-    let counts = memory.count_due.is_none_or(|due| due <= now);
-    if counts {
-        memory.count_due = Some(now + COUNTS);
-        memory.counted = count(&outcomes, &context.attributed);
-    }
-    add_numbers(&mut outcomes, memory);
+    add_numbers(&mut outcomes, memory, &context.attributed);
     announce(context, memory, &snapshot, &compiled, &outcomes);
-    writer.report(&snapshot.observed, outcomes, counts);
+    let worth = memory.numbers.worth(&outcomes, now);
+    writer.report(&snapshot.observed, outcomes, &worth);
     publish(context, memory, &snapshot, &compiled, writer, now);
     let retry = memory.waits.map(|since| since + PATIENCE).filter(|retry| *retry > now);
-    [memory.count_due, memory.selections.due(), retry].into_iter().flatten().min().unwrap_or(now + COUNTS)
+    let due = [memory.numbers.due(), memory.selections.due(), retry];
+    due.into_iter().flatten().min().unwrap_or(now + numbers::SPACING)
 }
 
 /// Sends the rules to whoever watches and registers, as soon as the statuses hold what they select: what is written and
@@ -222,14 +215,18 @@ fn answer_requests(context: &Context, memory: &mut Memory, snapshot: &Snapshot, 
     }
 }
 
-fn add_numbers(outcomes: &mut BTreeMap<ObjectKey, Outcome>, memory: &Memory) {
-    let counted = memory.counted.iter().map(|(key, counts)| (key.clone(), "attribution", json!(counts)));
-    let handled = memory.requests.handled().iter();
-    let handled =
-        handled.map(|(name, value)| (ObjectKey::of(Kind::GitTarget, name), "lastHandledRequest", json!(value)));
-    for (key, field, value) in counted.chain(handled) {
-        if let Some(outcome) = outcomes.get_mut(&key) {
-            outcome.rest.insert(field.to_owned(), value);
+fn add_numbers(outcomes: &mut BTreeMap<ObjectKey, Outcome>, memory: &Memory, attributed: &AttributedChanges) {
+    for (key, outcome) in outcomes.iter_mut().filter(|(key, _)| key.kind == Kind::GitTarget) {
+        let name = NamespacedName::new(&key.namespace, &key.name);
+        let counts = attributed.of(&name.to_string());
+        if !counts.is_empty() {
+            // All tiers: a status may hold older counts.
+            let count = |tier: Tier| counts.get(tier.as_str()).copied().unwrap_or_default();
+            let counts = Tier::ALL.map(|tier| (tier.as_str(), count(tier)));
+            outcome.rest.insert("attribution".to_owned(), json!(BTreeMap::from(counts)));
+        }
+        if let Some(value) = memory.requests.handled().get(&name) {
+            outcome.rest.insert("lastHandledRequest".to_owned(), json!(value));
         }
     }
 }
@@ -248,20 +245,6 @@ fn announce(
             tracing::warn!(%error, "An event is left out");
         }
     }
-}
-
-/// The counts of every target of which changes were committed, each with all tiers: a status may hold older ones.
-fn count(
-    outcomes: &BTreeMap<ObjectKey, Outcome>,
-    attributed: &AttributedChanges,
-) -> BTreeMap<ObjectKey, BTreeMap<String, i64>> {
-    let of = |key: &ObjectKey| {
-        let counts = attributed.of(&NamespacedName::new(&key.namespace, &key.name).to_string());
-        let number = |tier: Tier| i64::try_from(counts.get(tier.as_str()).copied().unwrap_or_default());
-        let all = Tier::ALL.map(|tier| (tier.as_str().to_owned(), number(tier).unwrap_or(i64::MAX)));
-        (!counts.is_empty()).then(|| (key.clone(), BTreeMap::from(all)))
-    };
-    outcomes.keys().filter(|key| key.kind == Kind::GitTarget).filter_map(of).collect()
 }
 
 /// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile.

@@ -13,9 +13,10 @@ use serde_json::{Map, Value, json};
 pub(super) const LONGEST_MESSAGE: usize = 1_000;
 
 /// What moves all the time: by itself it is worth a patch now and then only.
-const MOVING: [&str; 5] = [
+const MOVING: [&str; 6] = [
     "/trackedObjects",
     "/attribution",
+    "/gitStatus/lastCommitSHA",
     "/workerStatus/queuedEvents",
     "/workerStatus/unpushedCommits",
     "/workerStatus/lastPushTime",
@@ -205,12 +206,14 @@ mod tests {
     #[test]
     fn numbers_wait_for_their_time_or_go_along() {
         let worker = |queued: u8, push: &str| json!({"active": true, "queuedEvents": queued, "lastPushStatus": push});
-        let status = |queued: u8, push: &str, objects: u8, looked: &str| {
-            let git = json!({"branchExists": true, "lastChecked": looked});
+        let status_at = |tip: &str, queued: u8, push: &str, objects: u8, looked: &str| {
+            let git = json!({"branchExists": true, "lastCommitSHA": tip, "lastChecked": looked});
             json!({"workerStatus": worker(queued, push), "trackedObjects": objects, "gitStatus": git})
         };
+        let status = |queued, push: &str, objects, looked: &str| status_at("c1", queued, push, objects, looked);
         let first = first(&mk_outcome("True", "m", status(0, "Success", 1, "t1")));
         let table = [
+            (status_at("c2", 0, "Success", 1, "t1"), false, true),
             (status(0, "Success", 1, "t2"), false, false),
             (status(1, "Success", 1, "t1"), false, true),
             (status(0, "Pending", 1, "t1"), false, true),
