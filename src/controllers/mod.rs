@@ -19,6 +19,7 @@ pub mod namespaces;
 pub mod numbers;
 pub mod outcome;
 pub mod proofs;
+pub mod publication;
 pub mod reconcile;
 pub mod registration;
 pub mod requests;

@@ -7,10 +7,11 @@ use super::inputs::{Inputs, Snapshot};
 use super::numbers::{self, Numbers};
 use super::outcome::{self, Kind, ObjectKey, Outcome, Scene};
 use super::proofs::Proofs;
+use super::publication::{Missing, Publication};
 use super::requests::Requests;
 use super::revision;
 use super::selection::{self, Selections};
-use super::status::Writer;
+use super::status::{Observed, Writer};
 use crate::attribution::Tier;
 use crate::change::Resync;
 use crate::git::pool::Pool;
@@ -33,10 +34,6 @@ use tokio::time::Instant;
 const QUIET: Duration = Duration::from_millis(50);
 /// and after so long in any case.
 const LATEST: Duration = Duration::from_millis(500);
-
-/// How long new rules wait for the statuses to hold what they select: what the API server does not take must not stop
-/// everybody's rules.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the reconciler works on.
 pub struct Context {
@@ -98,7 +95,7 @@ pub async fn run(mut context: Context) -> Result<(), Error> {
     let mut memory = Memory::default();
     loop {
         let next = look(&mut context, &mut memory, &mut inputs, &mut writer);
-        change(&mut inputs, &mut context, &mut writer, next).await?;
+        change(&mut inputs, &mut context, &mut memory, &mut writer, next).await?;
     }
 }
 
@@ -109,10 +106,8 @@ struct Memory {
     requests: Requests,
     proofs: Proofs,
     announcements: Announcements,
-    published: Option<Arc<RuleSet>>,
-    /// Since when new rules wait for the statuses.
-    waits: Option<Instant>,
     numbers: Numbers,
+    publication: Publication,
 }
 
 /// Looks at everything, and tells everybody what is wanted of them. Returns when to look again if nothing changes.
@@ -159,46 +154,29 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
     announce(context, memory, &snapshot, &compiled, &outcomes);
     let worth = memory.numbers.worth(&outcomes, now);
     writer.report(&snapshot.observed, outcomes, &worth);
-    publish(context, memory, &snapshot, &compiled, writer, now);
-    let retry = memory.waits.map(|since| since + PATIENCE).filter(|retry| *retry > now);
-    let due = [memory.numbers.due(), memory.selections.due(), retry];
+    memory.publication.want(&compiled.set, || missing(&snapshot, &compiled, &memory.selections, writer), now);
+    publish(context, memory, writer);
+    let due = [memory.numbers.due(), memory.selections.due(), memory.publication.due()];
     due.into_iter().flatten().min().unwrap_or(now + numbers::SPACING)
 }
 
-/// Sends the rules to whoever watches and registers, as soon as the statuses hold what they select: what is written and
-/// selected no more after a crash could not be told from anybody's files else.
-fn publish(
-    context: &Context,
-    memory: &mut Memory,
-    snapshot: &Snapshot,
-    compiled: &Compiled,
-    writer: &Writer,
-    now: Instant,
-) {
-    if memory.published.as_deref() == Some(&compiled.set) {
-        memory.waits = None;
-        return;
-    }
-    let is_stored = |name: &NamespacedName| {
-        let key = ObjectKey::of(Kind::GitTarget, name);
-        // One that the API server does not take must not keep everybody waiting at each change.
-        let Some(observed) = snapshot.observed.get(&key).filter(|_| !writer.is_failing(&key)) else { return true };
-        let stored = writer.reported(&key, observed).selection();
-        selection::lost(&memory.selections.selection(name), &stored).is_empty()
+/// What rules select and the statuses of their targets do not hold yet.
+fn missing(snapshot: &Snapshot, compiled: &Compiled, selections: &Selections, writer: &Writer) -> Vec<Missing> {
+    let missing = compiled.targets.keys().filter_map(|name| {
+        let target = ObjectKey::of(Kind::GitTarget, name);
+        let observed = snapshot.observed.get(&target)?;
+        let selection = selections.selection(name);
+        let is_missing = !selection::lost(&selection, &writer.reported(&target, observed).selection()).is_empty();
+        is_missing.then(|| Missing { target, observed: observed.clone(), selection })
+    });
+    missing.collect()
+}
+
+fn publish(context: &Context, memory: &mut Memory, writer: &Writer) {
+    let stored = |target: &ObjectKey, observed: &Observed| {
+        (!writer.is_failing(target)).then(|| writer.reported(target, observed).selection())
     };
-    let missing = compiled.targets.keys().find(|name| !is_stored(name));
-    if let Some(missing) = missing {
-        let since = *memory.waits.get_or_insert(now);
-        if now < since + PATIENCE {
-            return;
-        }
-        tracing::warn!(target = %missing, "Rules take effect although the status of their target could not be written");
-    } else {
-        memory.waits = None;
-    }
-    let set = Arc::new(compiled.set.clone());
-    context.rules.send_replace(Arc::clone(&set));
-    memory.published = Some(set);
+    memory.publication.proceed(&context.rules, stored, Instant::now());
 }
 
 fn answer_requests(context: &Context, memory: &mut Memory, snapshot: &Snapshot, compiled: &Compiled) {
@@ -247,8 +225,15 @@ fn announce(
     }
 }
 
-/// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile.
-async fn change(inputs: &mut Inputs, context: &mut Context, writer: &mut Writer, latest: Instant) -> Result<(), Error> {
+/// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile, and
+/// rules that wait for them take effect.
+async fn change(
+    inputs: &mut Inputs,
+    context: &mut Context,
+    memory: &mut Memory,
+    writer: &mut Writer,
+    latest: Instant,
+) -> Result<(), Error> {
     let mut changed: Option<(Instant, Instant)> = None;
     loop {
         let due = changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
@@ -257,7 +242,10 @@ async fn change(inputs: &mut Inputs, context: &mut Context, writer: &mut Writer,
             result = context.catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
             Ok(()) = context.watches.changed() => {}
             () = context.pool.changed() => {}
-            () = writer.progress() => continue,
+            () = writer.progress() => {
+                publish(context, memory, writer);
+                continue;
+            }
             () = tokio::time::sleep_until(latest) => return Ok(()),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(()),
         }
