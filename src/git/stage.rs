@@ -321,7 +321,9 @@ impl Stage {
             return;
         }
         self.kinds.insert((change.target.clone(), Arc::clone(&change.id.kind)));
-        self.foreign.object_changed(&change.path);
+        if change.is_news {
+            self.foreign.object_changed(&change.path);
+        }
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),
             Content::Delete | Content::Deselect => None,
@@ -334,6 +336,10 @@ impl Stage {
         let (before, after) = (self.index.get(&change.path), content.as_ref().map(|manifest| self.oid(manifest)));
         if before == after {
             self.missed.settled(&change.path);
+            return;
+        }
+        if !change.is_news && self.is_left_to_others(&change.path, now) {
+            self.missed.file(change.path);
             return;
         }
         if content.is_some() && self.is_blocked(&change.path) {
@@ -413,6 +419,12 @@ impl Stage {
             ObjectFormat::Sha1 => manifest.oid(),
             ObjectFormat::Sha256 => Oid::of_blob(self.format, manifest.bytes()),
         }
+    }
+
+    /// Whether the edit of somebody else at `path` is to stay, although its object differs.
+    fn is_left_to_others(&mut self, path: &RepoPath, now: Now) -> bool {
+        let held = self.foreign.hold(|_| false, std::iter::once(path), None, now.instant);
+        !held.is_empty()
     }
 
     fn is_blocked(&mut self, path: &RepoPath) -> bool {
