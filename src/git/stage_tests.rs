@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::attribution::Verdict;
-use crate::change::ObjectVersion;
+use crate::change::{ObjectVersion, SeedItem};
 use crate::git::samples::{ADMITTED, mk_verdict};
 use crate::git::spec::Prune;
-use crate::resource::{NamespaceSet, ObjectName, Operations, ResourceType};
+use crate::resource::{NamespaceSet, ObjectName, Operation, Operations, ResourceType};
 use crate::rules::{CommitPolicy, Selected, Selection};
 use std::time::Duration;
 
