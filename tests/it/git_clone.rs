@@ -208,6 +208,8 @@ async fn a_clone_that_is_damaged_while_it_is_used_is_made_anew_and_asks_for_ever
         let mailbox = engine.ready().await;
         mailbox.send(upsert("a", "1"));
         commits(&repo, 1).await;
+        // Until git has ended, it writes.
+        unpushed(&engine, 0).await;
         std::fs::remove_dir_all(clone_of(&work_dir).join(".git").join(damage)).unwrap();
         mailbox.send(upsert("a", "2"));
         let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
