@@ -49,7 +49,7 @@ impl FluxWatch {
         self.watched = kind.map(|kind| {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.api_resource());
             let events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-            let listed = before.map_or_else(Listed::new, |before| before.listed);
+            let listed = before.map(|before| before.listed).unwrap_or_default();
             Watched { kind: Arc::clone(kind), listed, problem: None, events }
         });
     }

@@ -11,13 +11,13 @@ pub struct Listed<K, V> {
     listing: BTreeMap<K, V>,
 }
 
-impl<K: Ord + Clone, V: PartialEq + Clone> Listed<K, V> {
-    /// Knows nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
+impl<K, V> Default for Listed<K, V> {
+    fn default() -> Self {
         Self { known: None, listing: BTreeMap::new() }
     }
+}
 
+impl<K: Ord + Clone, V: PartialEq + Clone> Listed<K, V> {
     /// What is known now; `None` before the first list is complete. A later list counts once it is complete.
     #[must_use]
     pub const fn known(&self) -> Option<&Arc<BTreeMap<K, V>>> {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn only_another_value_is_news() {
-        let mut listed = Listed::new();
+        let mut listed = Listed::default();
         let steps = [
             (Event::Apply(("a", 1)), false),
             (Event::Delete(("a", 1)), false),
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_object_at_all_is_news_once() {
-        let mut listed = Listed::<&str, u8>::new();
+        let mut listed = Listed::<&str, u8>::default();
         for expected in [true, false] {
             listed.take(Event::Init, |object| object);
             assert_eq!(listed.take(Event::InitDone, |object| object), expected);

@@ -32,7 +32,7 @@ impl NamespaceLabels {
     pub fn watch(client: Client) -> Self {
         let api: Api<Object> = Api::all(client);
         let events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-        Self { listed: Listed::new(), events }
+        Self { listed: Listed::default(), events }
     }
 
     /// What is known now; `None` before they have been listed completely once: nobody can tell then which namespaces a
