@@ -39,8 +39,8 @@ pub(super) enum ListStep {
     Object(RawObject),
     /// That was all.
     Complete(Position),
-    /// It failed, and will be begun again.
-    Failed(Failure),
+    /// It failed at this of its APIs, and will be begun again.
+    Failed(usize, Failure),
 }
 
 /// Where a watch goes on after a list.
@@ -134,8 +134,12 @@ impl Lister {
     }
 
     fn fail(&mut self, failure: Failure) -> Option<ListStep> {
+        self.fail_at(0, failure)
+    }
+
+    fn fail_at(&mut self, at: usize, failure: Failure) -> Option<ListStep> {
         self.state = State::Waiting(self.request.retry.wait(Instant::now(), fastrand::f64()));
-        Some(ListStep::Failed(failure))
+        Some(ListStep::Failed(at, failure))
     }
 
     async fn start(&mut self, place: OwnedSemaphorePermit, may_stream: bool) -> Option<ListStep> {
@@ -236,14 +240,14 @@ impl Lister {
         let api = self.request.apis.get(pages.at)?;
         let page = match timeout(ANSWER, api.list(&parameters)).await {
             Ok(Ok(page)) => page,
-            Ok(Err(error)) => return self.fail(Failure::of(&error)),
-            Err(_) => return self.fail(Failure::failed("the API server does not answer")),
+            Ok(Err(error)) => return self.fail_at(pages.at, Failure::of(&error)),
+            Err(_) => return self.fail_at(pages.at, Failure::failed("the API server does not answer")),
         };
         let text = |text: Option<String>| text.filter(|text| !text.is_empty());
         pages.next = match (text(page.metadata.continue_), text(page.metadata.resource_version)) {
             (Some(token), _) => Next::Page(token),
             (None, Some(version)) => Next::Done(version),
-            (None, None) => return self.fail(Failure::failed("the list has no resourceVersion")),
+            (None, None) => return self.fail_at(pages.at, Failure::failed("the list has no resourceVersion")),
         };
         pages.objects = page.items.into_iter();
         self.state = State::Paging { place, pages };
