@@ -5,6 +5,7 @@
 //! what is not newer than what was seen is nothing.
 
 mod audience;
+mod beside;
 mod lists;
 mod reading;
 
@@ -19,8 +20,9 @@ use crate::resource::{NamespaceSet, NamespacedName, ObjectName, Oid, RepoPath, R
 use crate::rules::{Route, RuleSet, Target};
 use crate::sanitize::{Document, Manifest, SanitizeError};
 use audience::{Footing, Interned, Standing, Wanted, Wanters};
+use beside::Awaited;
 use kube::Resource as _;
-use lists::{Ahead, Awaited, Listing};
+use lists::{Ahead, Listing};
 use reading::{Read, Reading, number};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,6 +57,8 @@ pub struct Intake {
     lists: BTreeMap<Source, Listing>,
     ahead: HashMap<ObjectName, Ahead>,
     awaited: HashMap<ObjectName, Awaited>,
+    /// What lists could not tell some targets.
+    asked: Vec<(NamespacedName, ResourceId)>,
     interned: Interned,
     /// What nobody was told yet.
     notices: Vec<Notice>,
@@ -110,6 +114,7 @@ impl Intake {
             lists: BTreeMap::new(),
             ahead: HashMap::new(),
             awaited: HashMap::new(),
+            asked: Vec::new(),
             interned: Interned::default(),
             notices: Vec::new(),
         }
@@ -140,6 +145,11 @@ impl Intake {
     /// What a person should hear of, since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// The objects that have to be read for targets, since the last call.
+    pub fn take_asked(&mut self) -> Vec<(NamespacedName, ResourceId)> {
+        std::mem::take(&mut self.asked)
     }
 
     /// How many objects are known in `namespaces`, and of how many of them no file can be.

@@ -148,8 +148,7 @@ impl TypeWatch {
                 // A target without a list gets them with the list. In one that is under way they may be settled already.
                 let is_told = |id: &ResourceId| self.intake.is_told(&target, id.name.namespace.as_deref());
                 let ids: Vec<_> = ids.into_iter().filter(is_told).map(|id| (target.clone(), id)).collect();
-                self.asked.extend(ids);
-                self.fetch_next();
+                self.ask(ids);
             }
         }
     }
@@ -266,6 +265,8 @@ impl TypeWatch {
             ListStep::Object(object) => {
                 let deliveries = self.intake.listed(&source, &object, Instant::now());
                 self.outbox.deliver(deliveries);
+                let asked = self.intake.take_asked();
+                self.ask(asked);
             }
             ListStep::Complete(position) => {
                 let deliveries = self.intake.end(&source, &position.resource_version, Instant::now());

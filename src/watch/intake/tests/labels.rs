@@ -101,6 +101,38 @@ fn who_newly_asks_for_labels_is_seeded_and_then_follows_them() {
 }
 
 #[test]
+fn what_a_list_shows_of_the_past_counts_by_the_labels_that_the_watch_has_shown_since() {
+    let backup = |version: u32, label: &str| labelled(version, "x", label);
+    let start = || {
+        let selector = Some(Arc::new(Selector::from_iter([("velero.io/backup-name", "x")])));
+        let route = Route { selector, ..mk_route("second", NamespaceSet::ALL) };
+        let routes = [(kind(), mk_route("live", NamespaceSet::ALL)), (kind(), route)];
+        let mut rig = Rig::listed(&[backup(1, "")]);
+        rig.intake.set_rules(Arc::new(RuleSet::new(["live", "second"].map(mk_target), routes)));
+        rig.begin(&Source::Side, NamespaceSet::ALL);
+        rig
+    };
+    // A label that is in no manifest.
+    let label = r#""velero.io/backup-name":"x""#;
+    let mut rig = start();
+    rig.applied(&backup(3, ""));
+    assert_eq!(rig.item(&Source::Side, &backup(2, label)), [""; 0], "it is lost again");
+    assert!(rig.intake.take_asked().is_empty());
+    let mut rig = start();
+    rig.applied(&backup(3, label));
+    assert_eq!(rig.item(&Source::Side, &backup(2, "")), [format!("keep second/{FILE}")], "it has come since");
+    assert_eq!(rig.intake.take_asked().len(), 1);
+    let mut rig = start();
+    rig.applied(&backup(3, label));
+    assert_eq!(rig.item(&Source::Side, &backup(2, label)), [format!("item second/{FILE}")]);
+    // Whoever is left alone keeps its file without any label.
+    let mut rig = start();
+    rig.applied(&backup(3, r#""configbutler.ai/ignore":"""#));
+    assert_eq!(rig.item(&Source::Side, &backup(2, "")), [format!("keep second/{FILE}")]);
+    assert!(rig.intake.take_asked().is_empty());
+}
+
+#[test]
 fn a_label_that_is_lost_while_the_watch_has_yet_to_show_the_object() {
     let web = r#""tier":"web""#;
     let mut rig = Rig::listed(&[]);
