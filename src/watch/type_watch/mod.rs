@@ -1,7 +1,7 @@
 //! The task of one type: its watches, its lists, and the one intake that they feed.
 //!
 //! Live changes are handed on at once. Lists wait for room at the workers, one object at a time, and hold up nothing but
-//! other lists.
+//! other lists of the type.
 
 mod asked;
 mod pauses;
@@ -10,7 +10,8 @@ mod side_list;
 use super::failure::Failure;
 use super::follow::{FollowStep, follow};
 use super::intake::{Intake, Source};
-use super::list::{ListRequest, ListStep, Position, list};
+use super::list::{ListRequest, Position, list};
+use super::list_steps::ListStep;
 use super::object::RawObject;
 use super::outbox::Outbox;
 use super::permission::may_watch_everywhere;
