@@ -64,13 +64,16 @@ impl Intake {
     fn listed_alike(&mut self, seeds: &[Seed], name: &ObjectName, object: &RawObject) -> Vec<Delivery> {
         let reading = self.read(object, name);
         let deliveries = self.items(seeds, name, &reading);
+        let before = self.objects.get(name).and_then(|seen| seen.wanters.clone());
+        let wanters = self.wanters(name, reading.labels.as_ref(), before.as_ref());
+        let Some(seen) = self.objects.get_mut(name) else { return deliveries };
         // Who had it when it asked to be left alone has it still.
         if !matches!(reading.content, Read::Ignored) {
-            let before = self.objects.get(name).and_then(|seen| seen.wanters.clone());
-            let wanters = self.wanters(name, reading.labels.as_ref(), before.as_ref());
-            if let Some(seen) = self.objects.get_mut(name) {
-                seen.wanters = wanters;
-            }
+            seen.wanters = wanters;
+        }
+        if let (true, Read::Manifest(document, manifest)) = (seen.unread, &reading.content) {
+            (seen.content, seen.scalable) = (Some(manifest.oid()), self.join.scalable(document));
+            seen.unread = false;
         }
         deliveries
     }
@@ -80,12 +83,12 @@ impl Intake {
     fn listed_late(&mut self, seeds: &[Seed], name: &ObjectName, object: &RawObject) -> Vec<Delivery> {
         let Some(seen) = self.objects.get(name).filter(|seen| !seen.terminating) else { return Vec::new() };
         let is_left_alone = seen.ignored || seen.unusable;
-        if seen.content.is_none() && !is_left_alone {
+        if seen.content.is_none() && !is_left_alone && !seen.unread {
             return Vec::new();
         }
         let reading = self.read(object, name);
         let oid = if let Read::Manifest(_, manifest) = &reading.content { Some(manifest.oid()) } else { None };
-        let is_same = !is_left_alone && oid == seen.content;
+        let is_same = !is_left_alone && oid.is_some() && oid == seen.content;
         let listed = self.wanting(name, reading.labels.as_ref());
         let (mut deliveries, mut asked) = (Vec::new(), Vec::new());
         for Wanted { target, .. } in self.reaching(name) {

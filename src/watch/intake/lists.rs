@@ -176,7 +176,7 @@ impl Intake {
                 let (manifest, operations) = (cut.unwrap_or_else(|| manifest.clone()), wanted.operations);
                 Message::SeedItem(scope, SeedItem { path, manifest, operations })
             }
-            Read::Noise(_) => return None,
+            Read::Noise(_) | Read::Unwanted => return None,
             Read::Ignored | Read::Unusable(_) => Message::SeedKeep(scope, path),
         }))
     }
@@ -194,7 +194,7 @@ impl Intake {
         let Some(gone) = gone else { return Vec::new() };
         let keeps_file = match &reading.content {
             Read::Manifest(_, manifest) => gone.content == Some(manifest.oid()),
-            Read::Noise(_) => false,
+            Read::Noise(_) | Read::Unwanted => false,
             Read::Ignored | Read::Unusable(_) => true,
         };
         if keeps_file {

@@ -77,6 +77,8 @@ struct Seen {
     unusable: bool,
     /// Whether it asks to be left alone.
     ignored: bool,
+    /// Whether nobody wanted it, so that nobody knows what is in it.
+    unread: bool,
     /// Where labels decide, who wanted it. `None`: whoever wants objects in its namespace.
     wanters: Option<Wanters>,
     /// What targets that leave out fields have of it.
@@ -92,6 +94,7 @@ impl Seen {
             terminating: false,
             unusable: false,
             ignored: false,
+            unread: false,
             wanters: None,
             cut: None,
         }

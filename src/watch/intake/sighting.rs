@@ -35,6 +35,11 @@ impl Intake {
         let (document, content) = match reading.content {
             Read::Manifest(document, manifest) => (document, Some(manifest)),
             Read::Noise(document) => (document, None),
+            Read::Unwanted => {
+                (seen.unread, seen.wanters) = (true, self.wanters(&name, reading.labels.as_ref(), had.as_ref()));
+                self.objects.insert(name, seen);
+                return Vec::new();
+            }
             Read::Ignored => {
                 seen.ignored = true;
                 (seen.content, seen.scalable, seen.wanters) = (known, scalable_before, had);

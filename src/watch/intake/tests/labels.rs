@@ -42,6 +42,22 @@ fn an_object_comes_and_goes_with_the_labels_that_a_rule_asks_for() {
 }
 
 #[test]
+fn what_no_label_selects_is_not_read() {
+    let (web, db) = (r#""tier":"web""#, r#""tier":"db""#);
+    let mut rig = tiers(&[("web", Some("web"), MIRROR), ("kept", Some("db"), Wish::Keep)], &[labelled(1, "x", "")]);
+    let is_read = |rig: &Rig| !rig.intake.objects.values().any(|seen| seen.unread);
+    assert!(!is_read(&rig));
+    rig.record(Operation::Update, "bob", Some(1), &labelled(2, "x", web));
+    assert_eq!(rig.applied(&labelled(2, "x", web)), [format!("upsert web/{FILE} by bob")]);
+    assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
+    assert!(is_read(&rig));
+    rig.applied(&labelled(4, "x", ""));
+    assert!(!is_read(&rig));
+    rig.applied(&labelled(5, "x", db));
+    assert!(is_read(&rig), "it is kept");
+}
+
+#[test]
 fn labels_that_are_in_no_manifest_count_too() {
     let rules = |label: &'static str| {
         let selector = Some(Arc::new(Selector::from_iter([(label, "x")])));
