@@ -1,6 +1,7 @@
 //! How objects go: who is told, and by whom it was.
 
 use super::audience::Wanted;
+use super::beside::Awaited;
 use super::reading::number;
 use super::{Delivery, Intake, RawObject, Seen, Source, identify};
 use crate::attribution::Verdict;
@@ -19,7 +20,7 @@ impl Intake {
             return Vec::new();
         }
         self.caught_up(&name, &version, true);
-        self.awaited.remove(&name);
+        let awaited = self.awaited.remove(&name);
         if (!self.lists.is_empty() || self.overlaps)
             && let Some(end) = number(&version.resource_version)
         {
@@ -28,14 +29,14 @@ impl Intake {
         let seen = self.objects.remove(&name);
         let same = seen.as_ref().filter(|seen| seen.version.uid == version.uid);
         // The file went with the first sight of the deletion.
-        if same.is_some_and(|seen| seen.terminating) {
+        if same.is_some_and(|seen| seen.terminating) && awaited.is_none() {
             return Vec::new();
         }
         let verdict = match same {
             Some(seen) => self.join.author_of_removal(&name, &seen.version, Sight::Watch, now),
             None => Verdict::none(),
         };
-        let holding = self.holding(&name, seen.as_ref(), self.labels_of(object).as_ref());
+        let holding = self.holding_or_awaiting(&name, seen.as_ref(), object, awaited);
         self.removal(&name, holding, &version, &verdict, None)
     }
 
@@ -62,13 +63,25 @@ impl Intake {
             Some(before) => self.join.author_of_mark(&name, object, &before.version, sight, now),
             None => Verdict::none(),
         };
-        let mut holding = self.holding(&name, before.as_ref(), self.labels_of(object).as_ref());
-        // A list may have left a file to the watch that nobody remembers otherwise.
+        let holding = self.holding_or_awaiting(&name, before.as_ref(), object, awaited);
+        self.removal(&name, holding, &version, &verdict, list)
+    }
+
+    /// Who has a file of the object `name`, which goes, and who awaits its next sight: a list may have left a file to the
+    /// watch that nobody remembers otherwise.
+    fn holding_or_awaiting(
+        &self,
+        name: &ObjectName,
+        before: Option<&Seen>,
+        object: &RawObject,
+        awaited: Option<Awaited>,
+    ) -> Vec<Wanted> {
+        let mut holding = self.holding(name, before, self.labels_of(object).as_ref());
         let awaiting = awaited.map(|awaited| awaited.targets).unwrap_or_default();
-        holding.extend(self.reaching(&name).into_iter().filter(|wanted| awaiting.contains(&wanted.target.name)));
+        holding.extend(self.reaching(name).into_iter().filter(|wanted| awaiting.contains(&wanted.target.name)));
         holding.sort_by(|a, b| a.target.name.cmp(&b.target.name));
         holding.dedup_by(|a, b| a.target.name == b.target.name);
-        self.removal(&name, holding, &version, &verdict, list)
+        holding
     }
 
     /// One removal for each of `holding` that has had a list.

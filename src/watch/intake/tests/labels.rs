@@ -203,5 +203,9 @@ fn a_deletion_without_the_label_takes_the_file_that_was_left_to_the_watch() {
     rig.intake.set_rules(mk_tiers(&[("live", None, MIRROR), ("web", Some("web"), MIRROR)]));
     assert_eq!(rig.side_list(&[labelled(5, "x", r#""tier":"web""#)])[1..2], [format!("keep web/{FILE}")]);
     let expected = ["live", "web"].map(|target| format!("delete {target}/{FILE} by nobody"));
+    let mut at_once = Rig::listed(&[]);
+    at_once.intake.set_rules(Arc::clone(&rig.intake.rules));
+    at_once.side_list(&[labelled(5, "x", r#""tier":"web""#)]);
     assert_eq!(rig.applied(&marked("a", 6, "x")), expected);
+    assert_eq!(at_once.deleted(&object("a", 6, "x")), expected);
 }

@@ -158,6 +158,26 @@ fn what_a_seed_left_to_the_watch_and_a_list_does_not_name_is_gone() {
 }
 
 #[test]
+fn what_happens_between_a_list_that_failed_and_the_next_comes_with_the_next() {
+    let mut rig = Rig::listed(&["a", "b", "c"].map(|name| object(name, 1, "x")));
+    rig.intake.set_rules(mk_rules(&[("live", None), ("second", None)]));
+    rig.begin(&Source::Side, NamespaceSet::ALL);
+    rig.item(&Source::Side, &object("late", 9, "x"));
+    assert_eq!(rig.applied(&object("a", 2, "y")).len(), 2);
+    rig.intake.abandon(&Source::Side);
+    assert_eq!(rig.applied(&object("a", 3, "z")), [format!("upsert live/{FILE}/a.yaml by nobody")]);
+    assert_eq!(rig.deleted(&object("b", 4, "x")), [format!("delete live/{FILE}/b.yaml by nobody")]);
+    assert_eq!(rig.applied(&object("late", 9, "x")).len(), 2, "that was left to the watch");
+    // What the list names is written, and what it does not is swept.
+    let said = rig.side_list(&[object("a", 3, "z"), object("c", 1, "x"), object("late", 9, "x")]);
+    let items = ["a", "c", "late"].map(|name| format!("item second/{FILE}/{name}.yaml"));
+    assert_eq!((&said[1..4], &*said[4]), (&items[..], "end second *"));
+    let next = object("a", 10, "x");
+    rig.record(Operation::Update, "bob", Some(3), &next);
+    assert_eq!(rig.applied(&next), ["live", "second"].map(|target| format!("upsert {target}/{FILE}/a.yaml by bob")));
+}
+
+#[test]
 fn a_seed_whose_wish_changes_is_dropped_and_the_others_go_on() {
     let mut rig = Rig::listed(&[object("a", 1, "x")]);
     rig.intake.set_rules(mk_rules(&[("live", None), ("second", None), ("third", None)]));
