@@ -16,6 +16,9 @@ pub struct Change {
     pub path: RepoPath,
     /// What the file is to become.
     pub content: Content,
+    /// Whether the object became so just now. Otherwise it is only told again, which is no reason to write over what
+    /// others edited meanwhile.
+    pub is_news: bool,
     /// Which of creating, changing and removing a file the target's rules want for this object.
     pub operations: Operations,
     /// The version of the object that the change led to.

@@ -9,7 +9,7 @@ use crate::git::spec::{BranchSpec, Credentials, Identity, PushPolicy, TargetSpec
 use crate::git::status::{BranchStatus, TargetState};
 use crate::resource::{BranchKey, NamespacedName, ProviderKey};
 use crate::rules::{Compiled, Repository, Target};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The targets that every worker in `statuses` reports as ready.
@@ -35,6 +35,7 @@ pub fn specs(
     operator: &Identity,
 ) -> Vec<BranchSpec> {
     let secrets = &snapshot.secrets;
+    let mut denied = denied(compiled);
     let mut specs: HashMap<BranchKey, BranchSpec> = HashMap::new();
     for target in compiled.targets.values() {
         let key = &target.branch;
@@ -64,10 +65,20 @@ pub fn specs(
             prune: policy.prune,
             selection: Arc::new(selections.selection(&target.name)),
             gone: selections.gone(&target.name),
+            denied: denied.remove(&target.name).unwrap_or_default(),
         };
         spec.targets.insert(target.name.clone(), wanted);
     }
     specs.into_values().collect()
+}
+
+/// The uids of the rules that each target does not let in.
+fn denied(compiled: &Compiled) -> BTreeMap<NamespacedName, BTreeSet<Arc<str>>> {
+    let mut denied: BTreeMap<NamespacedName, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for (_, rule) in compiled.rules.iter().filter(|(key, _)| compiled.verdicts.is_denied(key)) {
+        denied.entry(rule.sink.clone()).or_default().insert(Arc::clone(&rule.revision.uid));
+    }
+    denied
 }
 
 /// Why a Secret is of no use yet.

@@ -5,7 +5,7 @@ use super::signing::SigningKey;
 use crate::resource::{BaseFolder, BranchKey, NamespacedName};
 use crate::rules::{CommitPolicy, Selection};
 pub use crate::rules::{Prune, PruneMode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ pub struct TargetSpec {
     pub selection: Arc<Selection>,
     /// What was selected and is no more. Files of it that [`TargetSpec::selection`] does not cover go.
     pub gone: Arc<Selection>,
+    /// Rules that the target's or the provider's owner does not let in, by uid. What waits to be committed when another
+    /// one is added may be theirs, and is not committed.
+    pub denied: BTreeSet<Arc<str>>,
 }
 
 /// A name and an e-mail address as git writes them into a commit.

@@ -4,11 +4,13 @@
 
 mod deselected;
 mod doubts;
+mod seed;
 mod sweep;
 mod targets;
 
 pub use self::deselected::{Deselected, recognise};
 pub use self::doubts::Doubt;
+use self::seed::Seed;
 pub use self::sweep::{Candidate, Sweep};
 use super::author::Authors;
 use super::batch::{Batch, BatchLimits};
@@ -22,10 +24,10 @@ use super::spec::{Identity, PruneMode, TargetSpec};
 use super::sweeps::Sweeps;
 use super::tree::TreeIndex;
 use super::window::Windows;
-use crate::change::{Change, Content, SeedItem, SeedScope};
+use crate::change::{Change, Content, SeedScope};
 use crate::resource::layout;
 use crate::resource::oid::ObjectFormat;
-use crate::resource::{BaseFolder, NamespacedName, Oid, Operation, RepoPath, ResourceId, ResourceType};
+use crate::resource::{BaseFolder, NamespacedName, Oid, RepoPath, ResourceId, ResourceType};
 use crate::rules::MessageTemplates;
 use crate::sanitize::Manifest;
 use crate::telemetry::metrics::AttributedChanges;
@@ -65,26 +67,6 @@ pub struct Stage {
     sweeps: BTreeMap<NamespacedName, Sweeps>,
     /// How many files of each target are laid out as those of objects are.
     files: BTreeMap<NamespacedName, usize>,
-}
-
-/// An initial list while it arrives.
-#[derive(Debug)]
-struct Seed {
-    /// When it began; `None` once it is known that not everything in it could be judged.
-    begun: Option<Instant>,
-    seen: HashSet<RepoPath>,
-    /// Those of them that are to stay as they are.
-    kept: HashSet<RepoPath>,
-    /// Those that a live change came for: it wins over what the list says, whichever comes first.
-    settled: HashSet<RepoPath>,
-    writes: Vec<(RepoPath, Oid)>,
-}
-
-impl Seed {
-    fn new(begun: Instant) -> Self {
-        let (seen, kept, settled) = (HashSet::new(), HashSet::new(), HashSet::new());
-        Self { begun: Some(begun), seen, kept, settled, writes: Vec::new() }
-    }
 }
 
 /// Now, for deadlines and for signatures.
@@ -281,26 +263,9 @@ impl Stage {
     pub fn take(&mut self, message: Message, now: Now) -> Option<Sweep> {
         match message {
             Message::Change(change) => self.change(*change, now),
-            Message::SeedBegin(scope) => {
-                // A list that starts again makes what came of the first try worthless.
-                let is_known = self.targets.get(&scope.target).is_some_and(|target| target.folder == scope.folder);
-                if is_known && !self.refused.contains(&scope.target) {
-                    self.kinds.insert((scope.target.clone(), Arc::clone(&scope.kind)));
-                    // Of what the two would both be about, the earlier one will not be completed.
-                    self.seeds.retain(|other, _| {
-                        let is_other = other.target != scope.target || other.kind != scope.kind;
-                        is_other || other.namespaces.intersection(&scope.namespaces).is_empty()
-                    });
-                    self.seeds.insert(scope, Seed::new(now.instant));
-                }
-            }
+            Message::SeedBegin(scope) => self.seed_begin(scope, now),
             Message::SeedItem(scope, item) => self.seed_item(&scope, item),
-            Message::SeedKeep(scope, path) => {
-                if let Some(seed) = self.seeds.get_mut(&scope) {
-                    seed.seen.insert(path.clone());
-                    seed.kept.insert(path);
-                }
-            }
+            Message::SeedKeep(scope, path) => self.seed_keep(&scope, path),
             Message::SeedEnd(scope, sweep) => return self.seed_end(scope, &sweep),
         }
         None
@@ -321,7 +286,9 @@ impl Stage {
             return;
         }
         self.kinds.insert((change.target.clone(), Arc::clone(&change.id.kind)));
-        self.foreign.object_changed(&change.path);
+        if change.is_news {
+            self.foreign.object_changed(&change.path);
+        }
         let content = match change.content {
             Content::Upsert(manifest) => Some(manifest),
             Content::Delete | Content::Deselect => None,
@@ -334,6 +301,10 @@ impl Stage {
         let (before, after) = (self.index.get(&change.path), content.as_ref().map(|manifest| self.oid(manifest)));
         if before == after {
             self.missed.settled(&change.path);
+            return;
+        }
+        if !change.is_news && self.is_left_to_others(&change.path, now) {
+            self.missed.file(change.path);
             return;
         }
         if content.is_some() && self.is_blocked(&change.path) {
@@ -363,56 +334,17 @@ impl Stage {
         self.extend_batch(drafts, now.instant);
     }
 
-    /// What the lists that are under way say of the file of `change` is older, and no reason to remove it.
-    fn settle_in_seeds(&mut self, change: &Change) {
-        let namespace = change.id.name.namespace.as_deref();
-        for (scope, seed) in &mut self.seeds {
-            if scope.target == change.target && scope.kind == change.id.kind && scope.namespaces.contains(namespace) {
-                seed.seen.insert(change.path.clone());
-                seed.settled.insert(change.path.clone());
-            }
-        }
-    }
-
-    fn seed_item(&mut self, scope: &Arc<SeedScope>, item: SeedItem) {
-        let SeedItem { path, manifest, operations } = item;
-        let selects = |target: &TargetSpec| {
-            let of = layout::type_at(&scope.folder, path.as_str());
-            of.is_some_and(|(_, namespace)| target.selection.covers(&scope.kind, namespace.as_deref()))
-        };
-        if !scope.folder.contains(&path) || !self.targets.get(&scope.target).is_some_and(selects) {
-            return;
-        }
-        let Some(seed) = self.seeds.get_mut(scope) else { return };
-        seed.seen.insert(path.clone());
-        if seed.settled.contains(&path) {
-            return;
-        }
-        let (oid, present) = (self.oid(&manifest), self.index.get(&path));
-        if present == Some(oid) {
-            self.missed.settled(&path);
-            // Whoever wrote it: these are the bytes that we would write.
-            self.index.insert(path, oid);
-            return;
-        }
-        let operation = if present.is_some() { Operation::Update } else { Operation::Create };
-        if !operations.contains(operation) || self.is_blocked(&path) {
-            return;
-        }
-        match self.index.doubtful(&path) {
-            Some(existing) => {
-                self.seed_doubt_bytes += manifest.len();
-                self.seed_doubts.push((Arc::clone(scope), path, Doubt { existing, manifest }));
-            }
-            None => self.overwrite(scope, path, manifest),
-        }
-    }
-
     fn oid(&self, manifest: &Manifest) -> Oid {
         match self.format {
             ObjectFormat::Sha1 => manifest.oid(),
             ObjectFormat::Sha256 => Oid::of_blob(self.format, manifest.bytes()),
         }
+    }
+
+    /// Whether the edit of somebody else at `path` is to stay, although its object differs.
+    fn is_left_to_others(&mut self, path: &RepoPath, now: Now) -> bool {
+        let held = self.foreign.hold(|_| false, std::iter::once(path), None, now.instant);
+        !held.is_empty()
     }
 
     fn is_blocked(&mut self, path: &RepoPath) -> bool {

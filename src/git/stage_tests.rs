@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::attribution::Verdict;
-use crate::change::ObjectVersion;
+use crate::change::{ObjectVersion, SeedItem};
 use crate::git::samples::{ADMITTED, mk_verdict};
 use crate::git::spec::Prune;
-use crate::resource::{NamespaceSet, ObjectName, Operations, ResourceType};
+use crate::resource::{NamespaceSet, ObjectName, Operation, Operations, ResourceType};
 use crate::rules::{CommitPolicy, Selected, Selection};
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub(super) fn mk_change(name: &str, content: Content) -> Change {
         id: id(name),
         path: path(name),
         content,
+        is_news: true,
         operations: Operations::ALL,
         version: ObjectVersion::default(),
         verdict: Verdict::none(),
@@ -72,6 +73,7 @@ fn mk_target(commit: CommitPolicy) -> TargetSpec {
         prune: Prune::default(),
         selection: Arc::new(mk_selection()),
         gone: Arc::default(),
+        denied: BTreeSet::new(),
     }
 }
 
@@ -422,6 +424,25 @@ fn whoever_changes_what_a_list_left_to_others_is_not_its_only_author() {
         take(&mut stage, by("bob", mk_change(name, Content::Upsert(manifest("3")))));
     }
     assert_eq!(parts(&mut stage), [part("Committer", ""), part("Committer", "bob"), part("bob", "")]);
+}
+
+#[test]
+fn what_is_only_told_again_leaves_an_edit_its_time() {
+    let again = |value: &str| Change { is_news: false, ..mk_change("a", Content::Upsert(manifest(value))) };
+    let mut stage = mk_stage(&[("a", "theirs")]);
+    stage.foreign().note(path("a"), Duration::from_secs(60), now().instant);
+    take(&mut stage, again("theirs"));
+    take(&mut stage, again("ours"));
+    assert!(parts(&mut stage).is_empty());
+    assert!(stage.foreign().due().is_some(), "somebody has to look again");
+    let later = Now { instant: now().instant + Duration::from_secs(61), ..now() };
+    stage.take(Message::Change(Box::new(again("ours"))), later);
+    assert_eq!(parts(&mut stage), [part("Committer", "")]);
+
+    let mut stage = mk_stage(&[("a", "theirs")]);
+    stage.foreign().note(path("a"), Duration::from_secs(60), now().instant);
+    take(&mut stage, mk_change("a", Content::Upsert(manifest("ours"))));
+    assert_eq!(parts(&mut stage), [part("Committer", "")], "an object that changes wins at once");
 }
 
 #[test]

@@ -128,6 +128,16 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
 }
 
 impl Verdicts {
+    /// Whether somebody does not let `rule` in.
+    #[must_use]
+    pub fn is_denied(&self, rule: &RuleKey) -> bool {
+        let verdict = match rule {
+            RuleKey::Namespaced(name) => self.watch_rules.get(name),
+            RuleKey::Cluster(name) => self.cluster_watch_rules.get(name),
+        };
+        matches!(verdict, Some(Err(rejection)) if rejection.reason == ACCESS_DENIED)
+    }
+
     fn of(
         providers: &Providers<'_>,
         targets: BTreeMap<NamespacedName, Verdict>,

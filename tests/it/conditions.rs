@@ -338,9 +338,13 @@ spec: {sinkRef: {name: nobody}}
     Case {
         object: "clusterwatchrule/NS-denied",
         manifests: "
+kind: GitTarget
+metadata: {name: closed}
+spec: {providerRef: {name: git}, baseFolder: closed, accessPolicy: {allowClusterRules: false}}
+---
 kind: ClusterWatchRule
 metadata: {name: NS-denied}
-spec: {sinkRef: {name: live, namespace: NS}, rules: [{scope: Cluster, resources: [namespaces]}]}
+spec: {sinkRef: {name: closed, namespace: NS}, rules: [{scope: Cluster, resources: [namespaces]}]}
 ",
         says: &[
             (READY, "False", "AccessDenied", "spec.accessPolicy.allowClusterRules"),

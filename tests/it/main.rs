@@ -25,6 +25,7 @@ mod git_journal;
 mod git_process;
 mod git_signing;
 mod git_ssh;
+mod halting;
 mod harness;
 mod hostile_input;
 mod inventory;

@@ -13,7 +13,6 @@ use gitops_reverser::git::spec::{BranchSpec, Prune, PruneMode, TargetSpec};
 use gitops_reverser::git::status::{PushState, RemoteState, Severity, TargetStatus};
 use gitops_reverser::resource::{BaseFolder, BranchName, NamespaceSet, NamespacedName, Operations, RepoUrl, layout};
 use gitops_reverser::rules::Selection;
-use std::collections::HashSet;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -362,61 +361,6 @@ async fn many_targets_branches_and_repositories_do_not_mix() {
         assert!(repo.files(branch).iter().all(|file| file.starts_with("folder-0/") || file.ends_with("/a.yaml")));
     }
     engine.stop().await;
-}
-
-#[tokio::test]
-async fn a_halted_branch_pushes_nothing_until_it_is_given_back() {
-    let (server, repo, work_dir) = mk_remote("halted").await;
-    let mut engine = Engine::start(&work_dir, repo.url(), server.password()).await;
-    let mailbox = engine.ready().await;
-    mailbox.send(upsert("a", "1"));
-    commits(&repo, 1).await;
-    unpushed(&engine, 0).await;
-    server.set_fault(Some(Fault::Down));
-    mailbox.send(upsert("a", "2"));
-    mailbox.send(upsert("b", "1"));
-    unpushed(&engine, 2).await;
-    engine.pool.apply(Vec::new(), &HashSet::from([engine.key.clone()]));
-    server.set_fault(None);
-    // What comes now is for nobody, and with the engine the worker has ended.
-    mailbox.send(upsert("c", "1"));
-    engine.stop().await;
-    assert_eq!(repo.log("main").len(), 1);
-    engine = Engine::start(&work_dir, repo.url(), server.password()).await;
-    commits(&repo, 3).await;
-    assert_eq!(repo.files("main"), [path("a"), path("b")]);
-    assert!(engine.event("Pushed").await.message.starts_with("2 commits were pushed"));
-    engine.stop().await;
-}
-
-#[tokio::test]
-async fn a_branch_that_is_let_go_pushes_what_is_committed_and_one_that_is_halted_late_stops() {
-    let (server, repo, work_dir) = mk_remote("released").await;
-    let engine = Engine::start_as(&work_dir, repo.url(), server.password(), |_, spec| {
-        spec.targets.values_mut().for_each(|target| target.commit.window = Duration::from_secs(60));
-    })
-    .await;
-    let mailbox = engine.ready().await;
-    seed(&mailbox, &[("a", "1")]).await;
-    commits(&repo, 1).await;
-    unpushed(&engine, 0).await;
-    server.set_fault(Some(Fault::Down));
-    seed(&mailbox, &[("a", "2")]).await;
-    unpushed(&engine, 1).await;
-    mailbox.send(upsert("b", "1"));
-    eventually(SOON, "a change to wait", async || Ok((engine.status().counts.queued == 1).then_some(())))
-        .await
-        .unwrap();
-    engine.apply(Vec::new());
-    let halted = HashSet::from([engine.key.clone()]);
-    engine.pool.apply(Vec::new(), &halted);
-    server.set_fault(None);
-    // Given back, it goes on where it was; what was not committed is gone.
-    engine.apply(vec![engine.spec(server.password())]);
-    commits(&repo, 2).await;
-    assert_eq!(repo.files("main"), [path("a")]);
-    engine.stop().await;
-    assert_eq!(repo.log("main").len(), 2);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use gitops_reverser::resource::{
 };
 use gitops_reverser::rules::{CommitPolicy, Selected, Selection};
 use gitops_reverser::sanitize::Manifest;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,6 +218,7 @@ fn mk_spec(key: &BranchKey, credentials: Credentials) -> BranchSpec {
         prune: Prune::default(),
         selection: Arc::new(Selection::new([selected(NamespaceSet::ALL)])),
         gone: Arc::default(),
+        denied: BTreeSet::new(),
     };
     BranchSpec {
         key: key.clone(),
@@ -244,6 +245,7 @@ pub(crate) fn change(name: &str, content: Content) -> Change {
         path: layout::manifest_path(&BaseFolder::new("base").unwrap(), &id).unwrap(),
         id,
         content,
+        is_news: true,
         operations: Operations::ALL,
         version: ObjectVersion::default(),
         verdict: Verdict::none(),

@@ -1,6 +1,7 @@
 //! What a complete list says of the files that it did not name.
 
-use super::{Now, Seed, Stage};
+use super::seed::Seed;
+use super::{Now, Stage};
 use crate::change::SeedScope;
 use crate::git::commit::FileChange;
 use crate::git::draft::Draft;

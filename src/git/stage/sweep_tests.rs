@@ -2,6 +2,7 @@
 
 use super::super::tests::*;
 use super::super::*;
+use crate::change::SeedItem;
 use crate::git::spec::Prune;
 use crate::resource::{NamespaceSet, ObjectName, Operations};
 use crate::rules::{Selected, Selection};

@@ -125,6 +125,11 @@ impl Stage {
         (self.seed_doubt_bytes, self.blob_bytes) = (0, 0);
     }
 
+    /// Nobody knows what may be lost of `target`: until its next lists, nobody is the only author of a change.
+    pub fn miss(&mut self, target: &NamespacedName) {
+        self.missed.target(target);
+    }
+
     /// Nobody knows what may be lost of any target: until its next lists, nobody is the only author of a change.
     pub fn miss_everything(&mut self) {
         self.targets.keys().for_each(|target| self.missed.target(target));

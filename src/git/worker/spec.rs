@@ -1,8 +1,9 @@
 //! Following what is wanted of the worker, up to its end.
 
 use super::{DRAIN, Ending, HALT, Worker};
-use crate::git::spec::BranchSpec;
+use crate::git::spec::{BranchSpec, TargetSpec};
 use crate::resource::{BaseFolder, NamespacedName};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 impl Worker {
@@ -12,10 +13,12 @@ impl Worker {
         let next = self.channels.spec.borrow_and_update().clone();
         let has_same_folders = folders(&self.spec).eq(folders(&next));
         let folder = |name: &NamespacedName| next.targets.get(name).map(|target| &target.folder);
-        self.stage.drop_targets(|name, target| folder(name) == Some(&target.folder));
+        let revoked = revoked(&self.spec, &next);
+        self.stage.drop_targets(|name, target| folder(name) == Some(&target.folder) && !revoked.contains(name));
         let known = &self.spec.targets;
         self.deselected.retain(|name| known.get(name).map(|target| &target.folder) == folder(name));
-        if !has_same_folders || !commits_alike(&self.spec, &next) {
+        let has_same_index = has_same_folders && revoked.is_empty();
+        if !has_same_index || !commits_alike(&self.spec, &next) {
             self.seal().await;
         }
         let before = std::mem::replace(&mut self.spec, next);
@@ -29,12 +32,14 @@ impl Worker {
             self.prove_at = now;
             self.schedule.look(now);
         }
-        let freer = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
+        let mut again = self.stage.set_targets(self.spec.targets.clone(), self.spec.committer.clone(), now);
+        revoked.iter().for_each(|target| self.stage.miss(target));
+        again.extend(revoked);
         self.pardon();
         let targets = &self.spec.targets;
         self.deselected.renew(|name| targets.get(name).map(|target| &target.gone));
         self.deselected.is_due = true;
-        if !has_same_folders || self.stage.index().attributes().is_none() {
+        if !has_same_index || self.stage.index().attributes().is_none() {
             self.reload().await;
         } else {
             self.report_targets();
@@ -42,7 +47,7 @@ impl Worker {
         if !has_same_folders {
             self.note_past(&before.targets).await;
         }
-        self.channels.request_targets(freer);
+        self.channels.request_targets(again);
     }
 
     /// Asks again for the targets of which files that are to go are held back.
@@ -68,6 +73,14 @@ impl Worker {
 
 fn folders(spec: &BranchSpec) -> impl Iterator<Item = (&NamespacedName, &BaseFolder)> {
     spec.targets.iter().map(|(name, target)| (name, &target.folder))
+}
+
+/// The targets that let in fewer rules than before: nobody can tell of which rule a change is that waits.
+fn revoked(before: &BranchSpec, next: &BranchSpec) -> BTreeSet<NamespacedName> {
+    let is_revoked = |(name, target): &(&NamespacedName, &TargetSpec)| {
+        before.targets.get(*name).is_some_and(|before| !target.denied.is_subset(&before.denied))
+    };
+    next.targets.iter().filter(is_revoked).map(|(name, _)| name.clone()).collect()
 }
 
 fn selecting_nothing(spec: &BranchSpec) -> BranchSpec {

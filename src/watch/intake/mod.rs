@@ -26,6 +26,7 @@ use beside::Awaited;
 use kube::Resource as _;
 use lists::{Ahead, Listing};
 use reading::{Read, number};
+use sighting::Told;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
@@ -220,7 +221,8 @@ impl Intake {
         let mut wanting = self.wanting(&name, reading.labels.as_ref()).into_iter();
         let wanted = wanting.find(|wanted| wanted.target.name == *target)?;
         let manifest = self.cut(document, &wanted.target, &name).unwrap_or_else(|| manifest.clone());
-        self.change(&name, wanted, Content::Upsert(manifest), version, Verdict::none())
+        let told = Told { content: Content::Upsert(manifest), is_news: false };
+        self.change(&name, wanted, told, version, Verdict::none())
     }
 
     fn notice(&mut self, name: &ObjectName, labels: &Option<reading::Labels>, error: &SanitizeError) {
@@ -246,14 +248,15 @@ impl Intake {
         &self,
         name: &ObjectName,
         wanted: Wanted,
-        content: Content,
+        told: Told,
         version: ObjectVersion,
         verdict: Verdict,
     ) -> Option<Delivery> {
-        let Wanted { target, operations } = wanted;
+        let (Wanted { target, operations }, Told { content, is_news }) = (wanted, told);
         let path = self.path(&target, name)?;
         let id = ResourceId { kind: Arc::clone(&self.kind), name: name.clone() };
-        let change = Change { target: target.name.clone(), id, path, content, operations, version, verdict };
+        let target_name = target.name.clone();
+        let change = Change { target: target_name, id, path, content, is_news, operations, version, verdict };
         Some(Delivery { target, message: Message::Change(Box::new(change)) })
     }
 }

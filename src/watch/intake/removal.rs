@@ -3,6 +3,7 @@
 use super::audience::Wanted;
 use super::beside::Awaited;
 use super::reading::number;
+use super::sighting::Told;
 use super::{Delivery, Intake, RawObject, Seen, Source, identify};
 use crate::attribution::Verdict;
 use crate::change::{Content, ObjectVersion};
@@ -96,7 +97,10 @@ impl Intake {
         let namespace = name.namespace.as_deref();
         let is_ready = |wanted: &Wanted| self.footing(&wanted.target.name, namespace, list).is_some();
         let ready = holding.into_iter().filter(is_ready);
-        let change = |wanted| self.change(name, wanted, Content::Delete, version.clone(), verdict.clone());
+        let change = |wanted| {
+            let told = Told { content: Content::Delete, is_news: true };
+            self.change(name, wanted, told, version.clone(), verdict.clone())
+        };
         ready.filter_map(change).collect()
     }
 }

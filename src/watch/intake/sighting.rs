@@ -91,12 +91,12 @@ impl Intake {
         let Sighting { name, document, before, list } = *sighting;
         let mut deliveries = Vec::new();
         let mut cuts = Vec::new();
-        let mut deliver = |wanted: Wanted, content: Content, footing: Footing| {
+        let mut deliver = |wanted: Wanted, told: Told, footing: Footing| {
             // What others changed since the file was written comes with it, unless it is the first version.
             let is_awaited = news.awaited.contains(&wanted.target.name);
             let is_whole = (footing == Footing::Whole && !is_awaited) || before.is_none();
             let verdict = if is_whole { verdict() } else { verdict().merged_with(BTreeSet::new()) };
-            deliveries.extend(self.change(name, wanted, content, seen.version.clone(), verdict));
+            deliveries.extend(self.change(name, wanted, told, seen.version.clone(), verdict));
         };
         for wanted in self.wanting(name, news.labels.as_ref()) {
             let target = &wanted.target.name;
@@ -109,17 +109,17 @@ impl Intake {
                     && !before.is_some_and(|seen| seen.ignored)
             });
             cuts.extend(cut.as_ref().map(|cut| (target.clone(), cut.oid())));
-            let is_news = (news.is_new && !is_same_cut) || is_gained || is_awaited;
+            let is_news = (news.is_new && !is_same_cut) || is_gained;
             let footing = self.footing(target, name.namespace.as_deref(), list);
             let footing = footing.or(is_awaited.then_some(Footing::Partial));
-            let (true, Some(footing)) = (is_news, footing) else { continue };
+            let (true, Some(footing)) = (is_news || is_awaited, footing) else { continue };
             let content = match (cut, &news.content) {
                 (Some(cut), _) => Content::Upsert(cut),
                 (None, Some(manifest)) => Content::Upsert(manifest.clone()),
                 // What becomes noise loses its file.
                 (None, None) => Content::Delete,
             };
-            deliver(wanted, content, footing);
+            deliver(wanted, Told { content, is_news }, footing);
         }
         let awaiting: Wanters = news.awaited.iter().cloned().collect();
         let lost = [news.had.as_ref(), Some(&awaiting)].into_iter().flatten();
@@ -128,7 +128,7 @@ impl Intake {
         lost.dedup_by(|a, b| a.target.name == b.target.name);
         for wanted in lost.into_iter().filter(|_| seen.wanters.is_some()) {
             if let Some(footing) = self.footing(&wanted.target.name, name.namespace.as_deref(), list) {
-                deliver(wanted, Content::Deselect, footing);
+                deliver(wanted, Told { content: Content::Deselect, is_news: true }, footing);
             }
         }
         (deliveries, (!cuts.is_empty()).then(|| cuts.into()))
@@ -143,6 +143,13 @@ struct Sighting<'a> {
     before: Option<&'a Seen>,
     /// The list that shows it.
     list: Option<&'a Source>,
+}
+
+/// What one target is told of it.
+pub(super) struct Told {
+    pub(super) content: Content,
+    /// See [`Change::is_news`](crate::change::Change::is_news).
+    pub(super) is_news: bool,
 }
 
 /// What is new about it.

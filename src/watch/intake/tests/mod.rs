@@ -154,7 +154,8 @@ fn show(deliveries: Vec<Delivery>) -> Vec<String> {
     let line = |delivery: Delivery| match delivery.message {
         Message::Change(change) => {
             let what = match change.content {
-                Content::Upsert(_) => "upsert",
+                Content::Upsert(_) if change.is_news => "upsert",
+                Content::Upsert(_) => "repeat",
                 Content::Delete => "delete",
                 Content::Deselect => "deselect",
                 Content::Dropped => "dropped",
@@ -313,7 +314,7 @@ fn one_target_gets_what_it_asked_for_again() {
     let mut ask = |object: &RawObject, name| {
         show(rig.intake.asked_for(object, &NamespacedName::new("team", name)).into_iter().collect())
     };
-    assert_eq!(ask(&object("a", 1, "x"), "live"), ["upsert live/core/v1/configmaps/shop/a.yaml by nobody"]);
+    assert_eq!(ask(&object("a", 1, "x"), "live"), ["repeat live/core/v1/configmaps/shop/a.yaml by nobody"]);
     assert_eq!(ask(&object("a", 1, "x"), "other"), [""; 0]);
     assert_eq!(ask(&marked("a", 2, "x"), "live"), [""; 0]);
 }
@@ -348,7 +349,7 @@ fn a_version_that_the_watch_has_not_shown_is_left_to_it() {
     assert!(rig.intake.asked_for(&object("new", 4, "x"), &target).is_none());
     let file = "upsert live/core/v1/configmaps/shop/a.yaml by";
     // What was lost before may be of others too.
-    let merged = format!("{file} nobody of [\"bob\"]");
+    let merged = format!("{} nobody of [\"bob\"]", file.replace("upsert", "repeat"));
     assert_eq!(rig.applied(&versions[0]), [merged], "although its content is nothing new");
     assert_eq!(rig.applied(&versions[1]), [format!("{file} carol")]);
 }
