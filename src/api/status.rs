@@ -86,7 +86,7 @@ pub struct TargetStatus {
     /// What rules select or keep. What was in it and no rule selects any more is removed from the folder, also after a
     /// restart of the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub selection: Vec<SelectedType>,
+    pub selection: Vec<SelectedTypes>,
     /// The last value of the annotation `reconcile.configbutler.ai/requestedAt` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_request: Option<String>,
@@ -98,7 +98,8 @@ pub struct TargetStatus {
 pub struct GitStatus {
     /// Whether the branch is there. It is made with the first commit.
     pub branch_exists: bool,
-    /// The commit at its tip.
+    /// The commit at its tip. Brought up to date every half minute, and at once when changes of this target have arrived
+    /// there and none did in the half minute before.
     #[serde(rename = "lastCommitSHA", default, skip_serializing_if = "Option::is_none")]
     pub last_commit_sha: Option<String>,
     /// When that was last looked at.
@@ -127,23 +128,19 @@ pub struct WorkerStatus {
     pub last_push_status: Option<String>,
 }
 
-/// Objects of one type that rules select or keep.
+/// Objects that rules select or keep: those of each of some types in the same namespaces, with the same labels.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct SelectedType {
-    /// API group; the empty string for the core group.
-    pub group: String,
-    /// Resource, as in `deployments`.
-    pub resource: String,
-    /// API version.
-    pub version: String,
+pub struct SelectedTypes {
+    /// The types, each as in `apps/v1/deployments` or `v1/configmaps`.
+    pub types: Vec<String>,
     /// The namespaces. Absent: all, and objects without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<String>>,
     /// Namespaces that are left out where `namespaces` is absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except_namespaces: Vec<String>,
-    /// Matches the labels of the objects. Absent: any.
+    /// Matches the labels of the objects. Absent: any, or that the labels of all rules together are too long to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "labels::stored_selector")]
     pub object_selector: Option<LabelSelector>,

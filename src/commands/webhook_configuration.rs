@@ -86,6 +86,7 @@ async fn mirrored() -> Result<Vec<Value>, WebhookConfigurationError> {
             ..rules::Policy::default()
         },
         ready: &HashSet::new(),
+        known: &HashSet::new(),
     });
     Ok(configuration::exact_rules(&set, &catalog))
 }

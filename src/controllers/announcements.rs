@@ -62,8 +62,8 @@ impl Announcements {
             }
             self.warned.insert(uid.to_owned());
             // An earlier process has told it then.
-            let stored = target.status.iter().flat_map(|status| &status.selection);
-            if stored.into_iter().any(|one| one.group.is_empty() && one.resource == "secrets") {
+            let stored = target.status.as_ref().map(|status| status.selection.as_slice()).unwrap_or_default();
+            if has_secrets(&Selection::from_status(stored)) {
                 continue;
             }
             new.push(Announcement {

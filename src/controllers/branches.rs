@@ -15,9 +15,19 @@ use std::sync::Arc;
 /// The targets that every worker in `statuses` reports as ready.
 #[must_use]
 pub fn ready(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<Target> {
+    targets(statuses, |state| *state == TargetState::Ready)
+}
+
+/// The targets that any worker in `statuses` knows, whether or not their folders can be written now.
+#[must_use]
+pub fn known(statuses: &HashMap<BranchKey, BranchStatus>) -> HashSet<Target> {
+    targets(statuses, |_| true)
+}
+
+fn targets(statuses: &HashMap<BranchKey, BranchStatus>, are: impl Fn(&TargetState) -> bool) -> HashSet<Target> {
     let targets = statuses.iter().flat_map(|(key, status)| status.targets.iter().map(move |target| (key, target)));
-    let ready = targets.filter(|(_, (_, status))| status.state == TargetState::Ready);
-    ready
+    let targets = targets.filter(|(_, (_, status))| are(&status.state));
+    targets
         .map(|(key, (name, status))| Target {
             name: name.clone(),
             branch: key.clone(),
@@ -188,6 +198,7 @@ pub(super) mod tests {
             catalog: &Catalog::default(),
             policy: &rules::Policy::default(),
             ready: &HashSet::new(),
+            known: &HashSet::new(),
         })
     }
 
@@ -270,9 +281,9 @@ pub(super) mod tests {
         };
         let targets = [mk_status(&a, TargetState::Ready), mk_status(&b, TargetState::Refused("no".into()))].into();
         let status = BranchStatus { targets, ..BranchStatus::default() };
-        assert_eq!(
-            ready(&HashMap::from([(key.clone(), status)])),
-            HashSet::from([Target::clone(&compiled.targets[&a])])
-        );
+        let statuses = HashMap::from([(key.clone(), status)]);
+        let [a, b] = [a, b].map(|name| Target::clone(&compiled.targets[&name]));
+        assert_eq!(ready(&statuses), HashSet::from([a.clone()]));
+        assert_eq!(known(&statuses), HashSet::from([a, b]));
     }
 }

@@ -1,5 +1,6 @@
 //! The GitRepositories of Flux, watched while the cluster serves them and a target refers to one.
 
+use super::listed::Listed;
 use crate::resource::{NamespacedName, ResourceType};
 use crate::rules::{FluxRepositories, FluxRepository};
 use futures::StreamExt as _;
@@ -7,11 +8,8 @@ use futures::stream::BoxStream;
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-type Known = BTreeMap<NamespacedName, Arc<FluxRepository>>;
 
 /// Watches the GitRepositories of all namespaces.
 pub struct FluxWatch {
@@ -21,8 +19,9 @@ pub struct FluxWatch {
 
 struct Watched {
     kind: Arc<ResourceType>,
-    known: Result<Known, String>,
-    listing: Known,
+    listed: Listed<NamespacedName, Arc<FluxRepository>>,
+    /// Why there is no list yet.
+    problem: Option<String>,
     events: BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>>,
 }
 
@@ -40,26 +39,29 @@ impl FluxWatch {
         Self { client, watched: None }
     }
 
-    /// Watches them as `kind`, the version of it that the API server prefers; `None`: not at all.
+    /// Watches them as `kind`, the version of it that the API server prefers; `None`: not at all. What is known in one
+    /// version counts until they are listed in the next.
     pub fn want(&mut self, kind: Option<&Arc<ResourceType>>) {
         if self.watched.as_ref().map(|watched| &watched.kind) == kind {
             return;
         }
+        let before = self.watched.take();
         self.watched = kind.map(|kind| {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.api_resource());
             let events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-            let known = Err("they are being listed".to_owned());
-            Watched { kind: Arc::clone(kind), known, listing: Known::new(), events }
+            let listed = before.map_or_else(Listed::new, |before| before.listed);
+            Watched { kind: Arc::clone(kind), listed, problem: None, events }
         });
     }
 
     /// What is known now.
     #[must_use]
     pub fn repositories(&self) -> FluxRepositories {
-        match self.watched.as_ref().map(|watched| &watched.known) {
-            None => FluxRepositories::CrdAbsent,
-            Some(Ok(known)) => FluxRepositories::Listed(known.values().cloned().collect()),
-            Some(Err(problem)) => FluxRepositories::Unreadable(problem.clone()),
+        let Some(watched) = &self.watched else { return FluxRepositories::CrdAbsent };
+        match (watched.listed.known(), &watched.problem) {
+            (Some(known), _) => FluxRepositories::Listed(known.values().cloned().collect()),
+            (None, Some(problem)) => FluxRepositories::Unreadable(problem.clone()),
+            (None, None) => FluxRepositories::Pending,
         }
     }
 
@@ -78,44 +80,16 @@ impl FluxWatch {
 impl Watched {
     /// Takes `event` in, and tells whether it changes anything.
     fn take(&mut self, event: watcher::Result<watcher::Event<DynamicObject>>) -> bool {
-        match event {
-            Ok(watcher::Event::Init) => {
-                self.listing.clear();
-                false
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                let (name, repository) = read(&object);
-                self.listing.insert(name, repository);
-                false
-            }
-            Ok(watcher::Event::InitDone) => {
-                let listed = Ok(std::mem::take(&mut self.listing));
-                let has_changed = listed != self.known;
-                self.known = listed;
-                has_changed
-            }
-            Ok(watcher::Event::Apply(object)) => {
-                let (name, repository) = read(&object);
-                let Ok(known) = &mut self.known else { return false };
-                known.get(&name) != Some(&repository) && {
-                    known.insert(name, repository);
-                    true
-                }
-            }
-            Ok(watcher::Event::Delete(object)) => {
-                let (name, _) = read(&object);
-                self.known.as_mut().is_ok_and(|known| known.remove(&name).is_some())
-            }
-            Err(error) => {
-                tracing::warn!(%error, "Watching GitRepositories failed");
-                // What was read stays good while the API server cannot be asked.
-                let Err(known) = &mut self.known else { return false };
-                let problem = error.to_string();
-                let has_changed = *known != problem;
-                *known = problem;
-                has_changed
-            }
-        }
+        let error = match event {
+            Ok(event) => return self.listed.take(event, |object| read(&object)),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "Watching GitRepositories failed");
+        let problem = Some(error.to_string());
+        // What was read stays good while the API server cannot be asked.
+        let has_changed = self.listed.known().is_none() && problem != self.problem;
+        self.problem = problem;
+        has_changed
     }
 }
 
@@ -127,7 +101,6 @@ fn read(object: &DynamicObject) -> (NamespacedName, Arc<FluxRepository>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::stream;
     use serde_json::json;
 
     fn mk(name: &str, url: &str, artifact: &str) -> DynamicObject {
@@ -139,23 +112,32 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn mk_watched() -> Watched {
-        let text = str::to_owned;
-        let (group, version) = (text("source.toolkit.fluxcd.io"), text("v1"));
-        let (resource, kind) = (text("gitrepositories"), text("GitRepository"));
-        let kind = Arc::new(ResourceType { group, version, resource, kind, namespaced: true });
-        let events = stream::pending().boxed();
-        Watched { kind, known: Err("they are being listed".to_owned()), listing: Known::new(), events }
+    fn mk_kind(version: &str) -> Arc<ResourceType> {
+        let (group, version) = ("source.toolkit.fluxcd.io".to_owned(), version.to_owned());
+        let (resource, kind) = ("gitrepositories".to_owned(), "GitRepository".to_owned());
+        Arc::new(ResourceType { group, version, resource, kind, namespaced: true })
+    }
+
+    /// One that watches them as `v1`. Nothing is asked of anybody before it is polled.
+    fn mk_watch() -> FluxWatch {
+        let client = Client::try_from(kube::Config::new("http://localhost".parse().unwrap())).unwrap();
+        let mut watch = FluxWatch::new(client);
+        watch.want(Some(&mk_kind("v1")));
+        watch
+    }
+
+    fn take(watch: &mut FluxWatch, event: watcher::Result<watcher::Event<DynamicObject>>) -> bool {
+        watch.watched.as_mut().unwrap().take(event)
     }
 
     fn failure() -> watcher::Error {
         watcher::Error::NoResourceVersion
     }
 
-    #[test]
-    fn only_what_a_spec_says_is_news() {
+    #[tokio::test]
+    async fn only_what_a_spec_says_is_news() {
         use watcher::Event;
-        let mut watched = mk_watched();
+        let mut watch = mk_watch();
         let steps = [
             (Err(failure()), true),
             (Err(failure()), false),
@@ -166,11 +148,32 @@ mod tests {
             (Ok(Event::Apply(mk("a", "https://h/b", "2"))), true),
             (Err(failure()), false),
             (Ok(Event::Delete(mk("a", "https://h/b", "2"))), true),
-            (Ok(Event::Delete(mk("a", "https://h/b", "2"))), false),
         ];
         for (number, (event, expected)) in steps.into_iter().enumerate() {
-            assert_eq!(watched.take(event), expected, "step {number}");
+            assert_eq!(take(&mut watch, event), expected, "step {number}");
         }
-        assert_eq!(watched.known, Ok(Known::new()));
+        assert_eq!(watch.repositories(), FluxRepositories::Listed(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_stays_until_more_is_known() {
+        use watcher::Event;
+        let mut watch = mk_watch();
+        assert_eq!(watch.repositories(), FluxRepositories::Pending);
+        take(&mut watch, Err(failure()));
+        assert_eq!(watch.repositories(), FluxRepositories::Unreadable(failure().to_string()));
+        for event in [Event::Init, Event::InitApply(mk("a", "https://h/a", "1")), Event::InitDone] {
+            take(&mut watch, Ok(event));
+        }
+        let listed = FluxRepositories::Listed(vec![read(&mk("a", "https://h/a", "1")).1]);
+        assert_eq!(watch.repositories(), listed);
+        watch.want(Some(&mk_kind("v2")));
+        take(&mut watch, Err(failure()));
+        take(&mut watch, Ok(Event::Init));
+        assert_eq!(watch.repositories(), listed, "which are being listed in another version");
+        take(&mut watch, Ok(Event::InitDone));
+        assert_eq!(watch.repositories(), FluxRepositories::Listed(Vec::new()));
+        watch.want(None);
+        assert_eq!(watch.repositories(), FluxRepositories::CrdAbsent);
     }
 }

@@ -93,7 +93,7 @@ impl Inputs {
             && self.targets.wait_until_ready().now_or_never().is_some()
             && self.watch_rules.wait_until_ready().now_or_never().is_some()
             && self.cluster_watch_rules.wait_until_ready().now_or_never().is_some()
-            && self.namespaces.is_complete()
+            && self.namespaces.known().is_some()
     }
 
     /// Returns once any input has changed. May be dropped and called again.
@@ -114,7 +114,7 @@ impl Inputs {
         snapshot.targets = take(Kind::GitTarget, &self.targets, &mut snapshot);
         snapshot.watch_rules = take(Kind::WatchRule, &self.watch_rules, &mut snapshot);
         snapshot.cluster_watch_rules = take(Kind::ClusterWatchRule, &self.cluster_watch_rules, &mut snapshot);
-        snapshot.namespaces = Arc::clone(self.namespaces.known());
+        snapshot.namespaces = self.namespaces.known().cloned().unwrap_or_default();
         let is_of_flux = |target: &Arc<GitTarget>| flux::repository_of(target).is_some();
         let kind = flux::kind_in(served).filter(|_| snapshot.targets.iter().any(is_of_flux));
         self.flux.want(kind);

@@ -4,18 +4,20 @@ use super::announcements::Announcements;
 use super::branches;
 use super::events::Announcement;
 use super::inputs::{Inputs, Snapshot};
+use super::numbers::{self, Numbers};
 use super::outcome::{self, Kind, ObjectKey, Outcome, Scene};
 use super::proofs::Proofs;
+use super::publication::{Missing, Publication};
 use super::requests::Requests;
 use super::revision;
 use super::selection::{self, Selections};
-use super::status::Writer;
+use super::status::{Observed, Writer};
 use crate::attribution::Tier;
 use crate::change::Resync;
 use crate::git::pool::Pool;
 use crate::git::spec::Identity;
 use crate::resource::NamespacedName;
-use crate::rules::{self, Catalog, Compiled, Policy, RuleSet, compile};
+use crate::rules::{self, Catalog, Compiled, FluxRepositories, Policy, RuleSet, compile};
 use crate::telemetry::metrics::AttributedChanges;
 use crate::watch::discovery::Prompt;
 use crate::watch::report::WatchReport;
@@ -32,13 +34,6 @@ use tokio::time::Instant;
 const QUIET: Duration = Duration::from_millis(50);
 /// and after so long in any case.
 const LATEST: Duration = Duration::from_millis(500);
-
-/// How often the counts in the statuses of targets are brought up to date: they alone are worth no more patches.
-const COUNTS: Duration = Duration::from_secs(30);
-
-/// How long new rules wait for the statuses to hold what they select: what the API server does not take must not stop
-/// everybody's rules.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the reconciler works on.
 pub struct Context {
@@ -80,8 +75,8 @@ pub enum Error {
     DiscoveryEnded,
 }
 
-/// Reconciles until it is dropped, which it may be at any time. Begins when every kind has been listed and the
-/// catalog is known.
+/// Reconciles until it is dropped, which it may be at any time. Begins when every kind has been listed, the catalog is
+/// known, and the repositories of Flux have been read or cannot be, if a target names one.
 ///
 /// # Errors
 /// When an input has ended for good.
@@ -91,11 +86,16 @@ pub async fn run(mut context: Context) -> Result<(), Error> {
     while !inputs.complete() {
         inputs.changed().await;
     }
-    context.catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?;
+    let catalog = context.catalog.wait_for(Option::is_some).await.map_err(|_| Error::DiscoveryEnded)?.clone();
+    let served = catalog.unwrap_or_default();
+    // A target that Flux's list would show to be usable must not lose its folder for want of it.
+    while inputs.snapshot(&served).flux == FluxRepositories::Pending {
+        inputs.changed().await;
+    }
     let mut memory = Memory::default();
     loop {
         let next = look(&mut context, &mut memory, &mut inputs, &mut writer);
-        change(&mut inputs, &mut context, &mut writer, next).await?;
+        change(&mut inputs, &mut context, &mut memory, &mut writer, next).await?;
     }
 }
 
@@ -106,12 +106,8 @@ struct Memory {
     requests: Requests,
     proofs: Proofs,
     announcements: Announcements,
-    published: Option<Arc<RuleSet>>,
-    /// Since when new rules wait for the statuses.
-    waits: Option<Instant>,
-    /// When numbers are worth a patch next.
-    count_due: Option<Instant>,
-    counted: BTreeMap<ObjectKey, BTreeMap<String, i64>>,
+    numbers: Numbers,
+    publication: Publication,
 }
 
 /// Looks at everything, and tells everybody what is wanted of them. Returns when to look again if nothing changes.
@@ -130,6 +126,7 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         catalog: &served,
         policy: &context.policy,
         ready: &branches::ready(&statuses),
+        known: &branches::known(&statuses),
         access: &memory.proofs.access(&snapshot),
     });
     memory.proofs.observe(&snapshot, &compiled, &statuses);
@@ -153,53 +150,33 @@ fn look(context: &mut Context, memory: &mut Memory, inputs: &mut Inputs, writer:
         selections: &memory.selections,
     };
     let mut outcomes = outcome::derive(&scene);
-    let counts = memory.count_due.is_none_or(|due| due <= now);
-    if counts {
-        memory.count_due = Some(now + COUNTS);
-        memory.counted = count(&outcomes, &context.attributed);
-    }
-    add_numbers(&mut outcomes, memory);
+    add_numbers(&mut outcomes, memory, &context.attributed);
     announce(context, memory, &snapshot, &compiled, &outcomes);
-    writer.report(&snapshot.observed, outcomes, counts);
-    publish(context, memory, &snapshot, &compiled, writer, now);
-    let retry = memory.waits.map(|since| since + PATIENCE).filter(|retry| *retry > now);
-    [memory.count_due, memory.selections.due(), retry].into_iter().flatten().min().unwrap_or(now + COUNTS)
+    let worth = memory.numbers.worth(&outcomes, now);
+    writer.report(&snapshot.observed, outcomes, &worth);
+    memory.publication.want(&compiled.set, || missing(&snapshot, &compiled, &memory.selections, writer), now);
+    publish(context, memory, writer);
+    let due = [memory.numbers.due(), memory.selections.due(), memory.publication.due()];
+    due.into_iter().flatten().min().unwrap_or(now + numbers::SPACING)
 }
 
-/// Sends the rules to whoever watches and registers, as soon as the statuses hold what they select: what is written and
-/// selected no more after a crash could not be told from anybody's files else.
-fn publish(
-    context: &Context,
-    memory: &mut Memory,
-    snapshot: &Snapshot,
-    compiled: &Compiled,
-    writer: &Writer,
-    now: Instant,
-) {
-    if memory.published.as_deref() == Some(&compiled.set) {
-        memory.waits = None;
-        return;
-    }
-    let is_stored = |name: &NamespacedName| {
-        let key = ObjectKey::of(Kind::GitTarget, name);
-        // One that the API server does not take must not keep everybody waiting at each change.
-        let Some(observed) = snapshot.observed.get(&key).filter(|_| !writer.is_failing(&key)) else { return true };
-        let stored = writer.reported(&key, observed).selection();
-        selection::lost(&memory.selections.selection(name), &stored).is_empty()
+/// What rules select and the statuses of their targets do not hold yet.
+fn missing(snapshot: &Snapshot, compiled: &Compiled, selections: &Selections, writer: &Writer) -> Vec<Missing> {
+    let missing = compiled.targets.keys().filter_map(|name| {
+        let target = ObjectKey::of(Kind::GitTarget, name);
+        let observed = snapshot.observed.get(&target)?;
+        let selection = selections.selection(name);
+        let is_missing = !selection::lost(&selection, &writer.reported(&target, observed).selection()).is_empty();
+        is_missing.then(|| Missing { target, observed: observed.clone(), selection })
+    });
+    missing.collect()
+}
+
+fn publish(context: &Context, memory: &mut Memory, writer: &Writer) {
+    let stored = |target: &ObjectKey, observed: &Observed| {
+        (!writer.is_failing(target)).then(|| writer.reported(target, observed).selection())
     };
-    let missing = compiled.targets.keys().find(|name| !is_stored(name));
-    if let Some(missing) = missing {
-        let since = *memory.waits.get_or_insert(now);
-        if now < since + PATIENCE {
-            return;
-        }
-        tracing::warn!(target = %missing, "Rules take effect although the status of their target could not be written");
-    } else {
-        memory.waits = None;
-    }
-    let set = Arc::new(compiled.set.clone());
-    context.rules.send_replace(Arc::clone(&set));
-    memory.published = Some(set);
+    memory.publication.proceed(&context.rules, stored, Instant::now());
 }
 
 fn answer_requests(context: &Context, memory: &mut Memory, snapshot: &Snapshot, compiled: &Compiled) {
@@ -216,14 +193,18 @@ fn answer_requests(context: &Context, memory: &mut Memory, snapshot: &Snapshot, 
     }
 }
 
-fn add_numbers(outcomes: &mut BTreeMap<ObjectKey, Outcome>, memory: &Memory) {
-    let counted = memory.counted.iter().map(|(key, counts)| (key.clone(), "attribution", json!(counts)));
-    let handled = memory.requests.handled().iter();
-    let handled =
-        handled.map(|(name, value)| (ObjectKey::of(Kind::GitTarget, name), "lastHandledRequest", json!(value)));
-    for (key, field, value) in counted.chain(handled) {
-        if let Some(outcome) = outcomes.get_mut(&key) {
-            outcome.rest.insert(field.to_owned(), value);
+fn add_numbers(outcomes: &mut BTreeMap<ObjectKey, Outcome>, memory: &Memory, attributed: &AttributedChanges) {
+    for (key, outcome) in outcomes.iter_mut().filter(|(key, _)| key.kind == Kind::GitTarget) {
+        let name = NamespacedName::new(&key.namespace, &key.name);
+        let counts = attributed.of(&name.to_string());
+        if !counts.is_empty() {
+            // All tiers: a status may hold older counts.
+            let count = |tier: Tier| counts.get(tier.as_str()).copied().unwrap_or_default();
+            let counts = Tier::ALL.map(|tier| (tier.as_str(), count(tier)));
+            outcome.rest.insert("attribution".to_owned(), json!(BTreeMap::from(counts)));
+        }
+        if let Some(value) = memory.requests.handled().get(&name) {
+            outcome.rest.insert("lastHandledRequest".to_owned(), json!(value));
         }
     }
 }
@@ -244,22 +225,15 @@ fn announce(
     }
 }
 
-/// The counts of every target of which changes were committed, each with all tiers: a status may hold older ones.
-fn count(
-    outcomes: &BTreeMap<ObjectKey, Outcome>,
-    attributed: &AttributedChanges,
-) -> BTreeMap<ObjectKey, BTreeMap<String, i64>> {
-    let of = |key: &ObjectKey| {
-        let counts = attributed.of(&NamespacedName::new(&key.namespace, &key.name).to_string());
-        let number = |tier: Tier| i64::try_from(counts.get(tier.as_str()).copied().unwrap_or_default());
-        let all = Tier::ALL.map(|tier| (tier.as_str().to_owned(), number(tier).unwrap_or(i64::MAX)));
-        (!counts.is_empty()).then(|| (key.clone(), BTreeMap::from(all)))
-    };
-    outcomes.keys().filter(|key| key.kind == Kind::GitTarget).filter_map(of).collect()
-}
-
-/// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile.
-async fn change(inputs: &mut Inputs, context: &mut Context, writer: &mut Writer, latest: Instant) -> Result<(), Error> {
+/// Returns at `latest`, or when something has changed and then nothing for a moment. Statuses are written meanwhile, and
+/// rules that wait for them take effect.
+async fn change(
+    inputs: &mut Inputs,
+    context: &mut Context,
+    memory: &mut Memory,
+    writer: &mut Writer,
+    latest: Instant,
+) -> Result<(), Error> {
     let mut changed: Option<(Instant, Instant)> = None;
     loop {
         let due = changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
@@ -268,7 +242,10 @@ async fn change(inputs: &mut Inputs, context: &mut Context, writer: &mut Writer,
             result = context.catalog.changed() => result.map_err(|_| Error::DiscoveryEnded)?,
             Ok(()) = context.watches.changed() => {}
             () = context.pool.changed() => {}
-            () = writer.progress() => continue,
+            () = writer.progress() => {
+                publish(context, memory, writer);
+                continue;
+            }
             () = tokio::time::sleep_until(latest) => return Ok(()),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(()),
         }

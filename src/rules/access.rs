@@ -3,7 +3,7 @@
 //! A refusal says whose field refuses. It says nothing of an object in another namespace that whoever asks may not use: not
 //! even whether it is there.
 
-use super::compile::{ACCESS_DENIED, Inputs, Rejection};
+use super::compile::{ACCESS_DENIED, Inputs, Rejection, VALIDATING};
 use super::flux::{self, FluxRepositories};
 use super::provider::{self, Judged};
 use crate::resource::{NamespacedName, ProviderKey, ProviderKind};
@@ -24,7 +24,7 @@ impl<'a> Providers<'a> {
         });
         let listed = match inputs.flux {
             FluxRepositories::Listed(repositories) => repositories.as_slice(),
-            FluxRepositories::CrdAbsent | FluxRepositories::Unreadable(_) => &[],
+            _ => &[],
         };
         let of_flux = listed.iter().map(|repository| {
             let key = ProviderKey { kind: ProviderKind::GitRepository, name: repository.name.clone() };
@@ -65,6 +65,7 @@ impl<'a> Providers<'a> {
                     flux::FLUX_GROUP
                 ),
             ),
+            (ProviderKind::GitRepository, FluxRepositories::Pending) => (VALIDATING, format!("{key} is being read")),
             (ProviderKind::GitRepository, FluxRepositories::Unreadable(why)) => {
                 ("ProviderNotReady", format!("{key} cannot be read: {why}"))
             }

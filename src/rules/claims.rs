@@ -42,11 +42,11 @@ impl Claims {
         else {
             return Ok(());
         };
-        // What others do in their namespaces is not told any further than needed.
+        // Who works in other namespaces, and where, is nobody's business here.
         let theirs = if first.name.namespace == target.name.namespace {
             format!("{} of GitTarget {}", first.base_folder, first.name)
         } else {
-            format!("that of GitTarget {}", first.name)
+            "that of a GitTarget in another namespace".to_owned()
         };
         let message = format!(
             "folder {} overlaps {theirs}, which had it first, on the same branch; make a target with a folder of its own",

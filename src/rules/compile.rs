@@ -27,6 +27,9 @@ pub(super) const ACCESS_DENIED: &str = "AccessDenied";
 /// A rule, or a part of it, selects nothing.
 pub(super) const NO_MATCHING_RESOURCES: &str = "NoMatchingResources";
 
+/// Nothing is wrong, but not everything is known yet: no verdict that says no to anything.
+pub const VALIDATING: &str = "Validating";
+
 /// Everything that the rules in effect depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
@@ -48,6 +51,8 @@ pub struct Inputs<'a> {
     pub policy: &'a Policy,
     /// The targets whose folder git has indexed, on the branch where it has. Only they get routes.
     pub ready: &'a HashSet<Target>,
+    /// These, and those whose folder cannot be written at the moment: what waits to be pushed may be theirs.
+    pub known: &'a HashSet<Target>,
     /// What is known of the access of targets; of those that are not there, nothing.
     pub access: &'a BTreeMap<NamespacedName, WriteAccess>,
 }

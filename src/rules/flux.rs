@@ -39,6 +39,8 @@ pub enum FluxRepositories {
     /// The cluster does not know the kind.
     #[default]
     CrdAbsent,
+    /// They are being read for the first time.
+    Pending,
     /// They cannot be read: why, and what to do.
     Unreadable(String),
     /// All of them.

@@ -30,7 +30,7 @@ pub mod wildcards;
 pub use catalog::Catalog;
 pub use claims::WriteAccess;
 pub use commit_policy::CommitPolicy;
-pub use compile::{Compiled, Inputs, Namespaces, Rejection, Verdict, Verdicts, compile};
+pub use compile::{Compiled, Inputs, Namespaces, Rejection, VALIDATING, Verdict, Verdicts, compile};
 pub use flux::{FluxRepositories, FluxRepository};
 pub use ignore_fields::{IgnoredFields, JsonPointer};
 pub use outcome::{Revision, RuleKey, RuleOutcome};

@@ -1,7 +1,7 @@
 //! From what rules mean to routes and verdicts: who is in effect, in which version, and as far as watches last.
 
 use super::catalog::Catalog;
-use super::compile::{INVALID_CONFIGURATION, Inputs, NO_MATCHING_RESOURCES, Rejection, SUSPENDED, Verdict};
+use super::compile::{INVALID_CONFIGURATION, Inputs, NO_MATCHING_RESOURCES, Rejection, SUSPENDED, VALIDATING, Verdict};
 use super::outcome::{Revision, RuleKey, RuleOutcome};
 use super::plan::Plan;
 use super::policy::PlanLimits;
@@ -91,6 +91,10 @@ fn refusal(rule: &Rule<'_>, meaning: &Meaning, targets: &Targets) -> Option<Reje
         (None, _) => {
             let message = format!("GitTarget {sink} does not exist; create it or correct spec.sinkRef");
             Some(Rejection { reason: "SinkNotFound", message })
+        }
+        (Some(Err(rejection)), _) if rejection.reason == VALIDATING => {
+            let message = format!("GitTarget {sink} is being looked at: {}", rejection.message);
+            Some(Rejection { reason: VALIDATING, message })
         }
         (Some(Err(rejection)), _) => {
             let reason = rejection.reason;

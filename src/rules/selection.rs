@@ -3,12 +3,16 @@
 use super::catalog::Catalog;
 use super::labels;
 use super::set::{Route, Target, Wish};
-use crate::api::status::SelectedType;
+use crate::api::status::SelectedTypes;
 use crate::resource::{NamespaceSet, Operation, ResourceType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// How many bytes of JSON the status of a target may hold of its selection with all labels: a third of what the API
+/// server's store takes for a whole object.
+const LONGEST_STATUS: usize = 512 * 1024;
 
 /// What rules select for one target. Equal selections are equal, in whatever order they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,43 +113,69 @@ impl Selection {
         routes.collect()
     }
 
-    /// The form in which `GitTarget.status.selection` holds it.
+    /// The form in which `GitTarget.status.selection` holds it. Where labels make that longer than [`LONGEST_STATUS`], any
+    /// labels stand for them: the more is known to have been selected, the less is forgotten.
     #[must_use]
-    pub fn to_status(&self) -> Vec<SelectedType> {
-        let names = |names: &BTreeSet<Arc<str>>| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let entries = self.iter().map(|one| {
-            let (namespaces, except_namespaces) = match &one.namespaces {
-                NamespaceSet::Only(these) => (Some(names(these)), Vec::new()),
-                NamespaceSet::AllBut(others) => (None, names(others)),
-            };
-            SelectedType {
-                group: one.group.clone(),
-                resource: one.resource.clone(),
-                version: one.version.clone(),
-                namespaces,
-                except_namespaces,
-                object_selector: one.selector.as_ref().map(|selector| LabelSelector::from(Selector::clone(selector))),
-                deletes: one.deletes,
-            }
-        });
-        entries.collect()
+    pub fn to_status(&self) -> Vec<SelectedTypes> {
+        let entries = self.grouped();
+        let fits = serde_json::to_string(&entries).is_ok_and(|text| text.len() <= LONGEST_STATUS);
+        if fits { entries } else { self.with_any_labels().grouped() }
     }
 
-    /// What `GitTarget.status.selection` holds. Labels that cannot be read count as any: the more is known to have been
-    /// selected, the less is forgotten.
+    /// Types that are selected alike stand together.
+    fn grouped(&self) -> Vec<SelectedTypes> {
+        let names = |names: &BTreeSet<Arc<str>>| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let mut groups: BTreeMap<_, SelectedTypes> = BTreeMap::new();
+        for one in self.iter() {
+            let selector = one.selector.as_ref().map(ToString::to_string);
+            let group = groups.entry((&one.namespaces, selector, one.deletes)).or_insert_with(|| {
+                let (namespaces, except_namespaces) = match &one.namespaces {
+                    NamespaceSet::Only(these) => (Some(names(these)), Vec::new()),
+                    NamespaceSet::AllBut(others) => (None, names(others)),
+                };
+                let selector = one.selector.as_ref().map(|selector| LabelSelector::from(Selector::clone(selector)));
+                let (types, deletes) = (Vec::new(), one.deletes);
+                SelectedTypes { types, namespaces, except_namespaces, object_selector: selector, deletes }
+            });
+            let slash = if one.group.is_empty() { "" } else { "/" };
+            group.types.push(format!("{}{slash}{}/{}", one.group, one.version, one.resource));
+        }
+        groups.into_values().collect()
+    }
+
+    fn with_any_labels(&self) -> Self {
+        let mut parts: BTreeMap<_, Selected> = BTreeMap::new();
+        for one in self.iter() {
+            let part = parts.entry((&one.group, &one.resource, &one.version, one.deletes));
+            let any = || Selected { namespaces: NamespaceSet::NONE, selector: None, ..one.clone() };
+            let part = part.or_insert_with(any);
+            part.namespaces = part.namespaces.union(&one.namespaces);
+        }
+        Self::new(parts.into_values())
+    }
+
+    /// What `GitTarget.status.selection` holds. Labels that cannot be read count as any.
     #[must_use]
-    pub fn from_status(entries: &[SelectedType]) -> Self {
+    pub fn from_status(entries: &[SelectedTypes]) -> Self {
         let set = |names: &[String]| names.iter().map(|name| Arc::from(name.as_str())).collect();
-        Self::new(entries.iter().map(|entry| Selected {
-            group: entry.group.clone(),
-            resource: entry.resource.clone(),
-            version: entry.version.clone(),
-            namespaces: match &entry.namespaces {
+        Self::new(entries.iter().flat_map(|entry| {
+            let namespaces = match &entry.namespaces {
                 Some(names) => NamespaceSet::Only(set(names)),
                 None => NamespaceSet::AllBut(set(&entry.except_namespaces)),
-            },
-            selector: entry.object_selector.as_ref().and_then(|selector| labels::parse(selector).ok().flatten()),
-            deletes: entry.deletes,
+            };
+            let selector = entry.object_selector.as_ref().and_then(|selector| labels::parse(selector).ok().flatten());
+            entry.types.iter().filter_map(move |kind| {
+                let (version, resource) = kind.rsplit_once('/')?;
+                let (group, version) = version.split_once('/').unwrap_or(("", version));
+                Some(Selected {
+                    group: group.to_owned(),
+                    resource: resource.to_owned(),
+                    version: version.to_owned(),
+                    namespaces: namespaces.clone(),
+                    selector: selector.clone(),
+                    deletes: entry.deletes,
+                })
+            })
         }))
     }
 
@@ -203,5 +233,28 @@ mod tests {
         let kind = mk_type("", "v2", "configmaps", "ConfigMap", true);
         assert!(selection.covers(&kind, Some("a")));
         assert!(!selection.covers(&kind, Some("b")) && !selection.covers(&kind, None));
+    }
+
+    /// What as many rules with labels of this length select of 30 types in 50 namespaces.
+    fn mk_many(rules: usize, length: usize) -> Selection {
+        let namespaces = NamespaceSet::Only((0..50).map(|number| format!("team-{number:03}").into()).collect());
+        Selection::new((0..rules).flat_map(|rule| {
+            let labels = [("app.kubernetes.io/name".to_owned(), format!("{rule:0>length$}"))];
+            let selector = Some(Arc::new(Selector::from_iter(labels)));
+            let of_type = |number| mk_selected(&format!("resources{number}"), namespaces.clone());
+            (0..30).map(move |number| Selected { selector: selector.clone(), ..of_type(number) }).collect::<Vec<_>>()
+        }))
+    }
+
+    #[test]
+    fn a_status_holds_what_many_rules_select() {
+        for (length, has_labels) in [(10, true), (63, true), (4_000, false)] {
+            let selection = mk_many(200, length);
+            let status = selection.to_status();
+            assert!(serde_json::to_string(&status).unwrap().len() <= LONGEST_STATUS);
+            let stored = Selection::from_status(&status);
+            assert_eq!(stored == selection, has_labels);
+            assert_eq!(stored.by_type(), selection.by_type());
+        }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn judge_all(inputs: &Inputs<'_>, providers: &Providers<'_>) -> Targe
     // Who has not been let into the repository takes a folder from nobody who has.
     by_right.sort_by_cached_key(|(access, _, target)| (*access, Age::of(target.as_ref())));
     // What somebody else has written is not to stay behind on behalf of one that never wrote.
-    let was_written = |place: &Target| inputs.ready.contains(place);
+    let was_written = |place: &Target| inputs.known.contains(place);
     let mut all = Targets::default();
     let mut claims = Claims::default();
     for (access, name, target) in by_right {

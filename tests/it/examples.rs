@@ -112,11 +112,12 @@ async fn every_example_is_in_effect() {
             catalog: &catalog,
             policy: &Policy::default(),
             ready: &HashSet::new(),
+            known: &HashSet::new(),
             access: &BTreeMap::new(),
         };
         let usable = rules::compile(&inputs).targets;
         let ready: HashSet<_> = usable.values().map(|target| (**target).clone()).collect();
-        inputs.ready = &ready;
+        (inputs.ready, inputs.known) = (&ready, &ready);
         let compiled = rules::compile(&inputs);
         let rules::Verdicts { providers, targets, watch_rules, cluster_watch_rules } = &compiled.verdicts;
         let verdicts = providers.values().chain(targets.values()).chain(watch_rules.values());

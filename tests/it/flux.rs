@@ -4,7 +4,7 @@ use crate::support::control_plane::ControlPlane;
 use crate::support::operator::{Mirror, Operator, SOON, apply};
 use crate::support::poll::eventually;
 use crate::support::scratch::ScratchDir;
-use crate::support::status::{until, until_it_says};
+use crate::support::status::{get, until, until_it_says};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -66,6 +66,19 @@ fn configuration(mirror: &Mirror) -> String {
     objects.map(|object| object.to_string()).join("\n---\n")
 }
 
+/// A target that would take a part of the same folder by another way.
+fn younger(mirror: &Mirror) -> String {
+    let group = "configbutler.ai/v1alpha1";
+    let metadata = |name: &str| json!({"name": name, "namespace": mirror.namespace});
+    let provider = json!({"url": mirror.repo.url(), "secretRef": {"name": "git"}, "allowedBranches": ["main"]});
+    let target = json!({"providerRef": {"name": "ours"}, "baseFolder": "live/part"});
+    let objects = [
+        json!({"apiVersion": group, "kind": "GitProvider", "metadata": metadata("ours"), "spec": provider}),
+        json!({"apiVersion": group, "kind": "GitTarget", "metadata": metadata("younger"), "spec": target}),
+    ];
+    objects.map(|object| object.to_string()).join("\n---\n")
+}
+
 async fn says(cluster: &ControlPlane, mirror: &Mirror, words: (&str, &str, &str), part: &str) {
     until_it_says(cluster, &mirror.namespace, "gittarget/live", words, part).await.unwrap();
 }
@@ -96,6 +109,18 @@ async fn a_repository_of_flux_is_followed_from_its_definition_to_its_end() {
     let denied = ("Ready", "False", "AccessDenied");
     let message = until(&cluster, "", "clusterwatchrule/cluster", denied).await.unwrap();
     assert!(message.contains("GitRepository"), "{message}");
+
+    apply(&cluster, &younger(&mirror)).await.unwrap();
+    until(&cluster, namespace, "gittarget/younger", ("Ready", "False", "BaseFolderOverlap")).await.unwrap();
+    let conditions =
+        async || get(&cluster, namespace, "gittarget/younger").await.unwrap()["status"]["conditions"].clone();
+    let before = conditions().await;
+    operator.terminate().await.unwrap();
+    let operator = Operator::start_again(&cluster, &work_dir, &[], &[]).unwrap();
+    apply(&cluster, &map.replace("name: web", "name: late")).await.unwrap();
+    mirror.commits(&mirror.config_map("late"), 1).await.unwrap();
+    assert_eq!(conditions().await, before, "while Flux's were listed, it had the folder");
+    kubectl(&cluster, &["delete", "--namespace", namespace, "gittarget/younger"]).await;
 
     apply(&cluster, &repository(&mirror, &json!({"suspend": true}))).await.unwrap();
     says(&cluster, &mirror, ("Ready", "False", "ProviderNotReady"), "suspend").await;

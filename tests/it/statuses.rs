@@ -88,10 +88,8 @@ async fn a_status_tells_what_git_holds() {
         ensure!(status["workerStatus"]["lastPushStatus"] == "Success", "{status}");
         ensure!(status["workerStatus"]["lastPushTime"].is_string(), "{status}");
         ensure!(status["trackedObjects"].as_i64().is_some_and(|objects| objects >= 1), "{status}");
-        let selected: Vec<_> =
-            status["selection"].as_array().into_iter().flatten().map(|one| one["resource"].clone()).collect();
-        ensure!(selected == ["configmaps", "secrets"], "{status}");
-        ensure!(status["selection"][0]["namespaces"] == json!([namespace]), "{status}");
+        let selection = json!([{"types": ["v1/configmaps", "v1/secrets"], "namespaces": [namespace], "deletes": true}]);
+        ensure!(status["selection"] == selection, "{status}");
         Ok(Some(()))
     })
     .await

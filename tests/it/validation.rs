@@ -237,9 +237,9 @@ async fn statuses_are_stored_as_they_are_written() {
         "trackedObjects": 7,
         "attribution": {"exact": 5},
         "selection": [
-            {"group": "", "resource": "secrets", "version": "v1", "namespaces": ["a"], "deletes": true},
+            {"types": ["v1/configmaps", "v1/secrets"], "namespaces": ["a"], "deletes": true},
             {
-                "group": "apps", "resource": "deployments", "version": "v1", "exceptNamespaces": ["b"], "deletes": false,
+                "types": ["apps/v1/deployments"], "exceptNamespaces": ["b"], "deletes": false,
                 "objectSelector": {
                     "matchLabels": {"a": "b"},
                     "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}, {"key": "e", "operator": "Exists"}]

@@ -1,5 +1,7 @@
 //! What conditions say, and what follows from `Ready` for those who wait for it.
 
+use crate::rules::VALIDATING;
+
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -26,7 +28,7 @@ impl Said {
 
     /// `Ready` while it is not known yet.
     pub(super) fn wait(message: impl Into<String>) -> Self {
-        Self::unknown("Validating", message)
+        Self::unknown(VALIDATING, message)
     }
 }
 

@@ -12,7 +12,7 @@ use super::status::Observed;
 use crate::api::{ClusterWatchRule, GitProvider, GitTarget, WatchRule};
 use crate::git::status::BranchStatus;
 use crate::resource::{BranchKey, NamespacedName, ProviderKey};
-use crate::rules::{Compiled, RuleKey, Verdict};
+use crate::rules::{Compiled, RuleKey, VALIDATING, Verdict};
 use crate::watch::report::WatchReport;
 use kube::core::ApiResource;
 use serde_json::{Map, Value};
@@ -160,7 +160,10 @@ pub fn derive(scene: &Scene<'_>) -> BTreeMap<ObjectKey, Outcome> {
 
 /// What a rejection says as `Ready`.
 fn rejected(verdict: &Verdict) -> Option<Said> {
-    verdict.as_ref().err().map(|rejection| Said::no(rejection.reason, &rejection.message))
+    verdict.as_ref().err().map(|rejection| match rejection.reason {
+        VALIDATING => Said::wait(&rejection.message),
+        reason => Said::no(reason, &rejection.message),
+    })
 }
 
 #[cfg(test)]

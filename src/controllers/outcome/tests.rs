@@ -292,6 +292,19 @@ fn what_lost_an_overlap_has_still_had_access() {
 }
 
 #[test]
+fn what_is_not_known_yet_is_no_no() {
+    let mut snapshot = mk_snapshot();
+    snapshot.flux = crate::rules::FluxRepositories::Pending;
+    let reference = json!({"group": "source.toolkit.fluxcd.io", "kind": "GitRepository", "name": "flux"});
+    snapshot.targets.push(mk("f", json!({"providerRef": reference, "baseFolder": "f"})));
+    snapshot.watch_rules.push(mk("r", json!({"sinkRef": {"name": "f"}})));
+    let outcomes = derive_from(&snapshot, &HashMap::new());
+    let part = "GitRepository ns/flux is being read";
+    assert_eq!(said(&outcomes, Kind::GitTarget, "f", part), ("Unknown", "Validating"));
+    assert_eq!(said(&outcomes, Kind::WatchRule, "r", part), ("Unknown", "Validating"));
+}
+
+#[test]
 fn a_type_that_is_not_served_may_be_a_moment_later() {
     for (reason, expected) in [("NoMatchingResources", RECONCILING), ("InvalidConfiguration", STALLED)] {
         let (kind, _) = condition::abnormal(&Said::no(reason, "no"), false).unwrap();

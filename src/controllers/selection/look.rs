@@ -65,8 +65,7 @@ fn rule(rule: &RuleOutcome) -> RuleLook {
         effect: match (rule.in_effect, rule.complete) {
             (true, true) => Effect::Full,
             (true, false) => Effect::Partial,
-            (false, true) => Effect::Paused,
-            (false, false) => Effect::Kept,
+            (false, _) => Effect::Kept,
         },
     }
 }

@@ -5,7 +5,7 @@
 //! | namespaces are matched no more, a type is served no more | it is to go at once |
 //! | the rule is edited or deleted | it fades: it is kept for [`FADE`], then it is to go |
 //! | the rule is not in effect, or not all of it can be understood | it is kept |
-//! | nobody knows which rule it was (a restart) | it fades as soon as all that rules of the target select is known |
+//! | nobody knows which rule it was (a restart) | it fades as soon as all rules of the target are in effect |
 //!
 //! What is to go stays remembered until the worker of the branch says that no file of it is left. Labels play no part in
 //! that: files of objects whose labels match no more are removed by whoever watches these.
@@ -94,9 +94,8 @@ pub enum Effect {
     Full,
     /// What it selects is mirrored, but something that it asks for is not understood or not possible.
     Partial,
-    /// Not at all, as it is suspended or its target cannot be used; but all that it asks for is understood.
-    Paused,
-    /// Not at all, and nobody knows all that it asks for.
+    /// Not at all: it is suspended, wrong, or its target cannot be used. What it selected when it last was in effect may
+    /// be more than it says now.
     Kept,
 }
 
@@ -144,10 +143,10 @@ impl Selections {
         let (mut going, mut fading) = (Parts::default(), Parts::default());
         let ended = self.rules.extract_if(.., |(uid, _), _| !known.contains(uid));
         ended.for_each(|((_, target), rule)| fading.add(&target, rule.selection));
-        // A target of which a rule is not wholly understood may hold what only that rule knows.
+        // A target of which a rule is not wholly in effect may hold what only that rule has selected.
         let mut unclear = BTreeSet::new();
         for rule in rules {
-            if matches!(rule.effect, Effect::Partial | Effect::Kept) {
+            if rule.effect != Effect::Full {
                 unclear.insert(rule.sink.clone());
             }
             self.observe_rule(rule, presence, &mut going, &mut fading);

@@ -111,18 +111,18 @@ impl Writer {
         }
     }
 
-    /// Takes in what is to be said about each resource that was `observed`. Unless it `counts`, numbers alone are not worth
-    /// a patch.
+    /// Takes in what is to be said about each resource that was `observed`. Numbers alone are worth a patch only where they
+    /// `count`.
     pub fn report(
         &mut self,
         observed: &BTreeMap<ObjectKey, Observed>,
         mut outcomes: BTreeMap<ObjectKey, Outcome>,
-        counts: bool,
+        count: &BTreeSet<ObjectKey>,
     ) {
         let wanted = observed.iter().filter_map(|(key, observed)| {
             let outcome = outcomes.remove(key)?;
             // Numbers that wait for a place are not forgotten.
-            let counts = counts || self.wanted.get(key).is_some_and(|wanted| wanted.counts);
+            let counts = count.contains(key) || self.wanted.get(key).is_some_and(|wanted| wanted.counts);
             Some((key.clone(), Wanted { observed: observed.clone(), outcome, counts }))
         });
         self.wanted = wanted.collect();

@@ -2,7 +2,7 @@
 
 use super::super::outcome::condition::{READY, RECONCILING, STALLED};
 use super::super::outcome::{Outcome, Said};
-use crate::api::status::SelectedType;
+use crate::api::status::SelectedTypes;
 use crate::rules::Selection;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -13,9 +13,10 @@ use serde_json::{Map, Value, json};
 pub(super) const LONGEST_MESSAGE: usize = 1_000;
 
 /// What moves all the time: by itself it is worth a patch now and then only.
-const MOVING: [&str; 5] = [
+const MOVING: [&str; 6] = [
     "/trackedObjects",
     "/attribution",
+    "/gitStatus/lastCommitSHA",
     "/workerStatus/queuedEvents",
     "/workerStatus/unpushedCommits",
     "/workerStatus/lastPushTime",
@@ -109,7 +110,7 @@ impl Reported {
     /// What it says that rules select or keep.
     #[must_use]
     pub fn selection(&self) -> Selection {
-        let entries = self.rest.get("selection").map(Vec::<SelectedType>::deserialize);
+        let entries = self.rest.get("selection").map(Vec::<SelectedTypes>::deserialize);
         Selection::from_status(&entries.and_then(Result::ok).unwrap_or_default())
     }
 
@@ -205,12 +206,14 @@ mod tests {
     #[test]
     fn numbers_wait_for_their_time_or_go_along() {
         let worker = |queued: u8, push: &str| json!({"active": true, "queuedEvents": queued, "lastPushStatus": push});
-        let status = |queued: u8, push: &str, objects: u8, looked: &str| {
-            let git = json!({"branchExists": true, "lastChecked": looked});
+        let status_at = |tip: &str, queued: u8, push: &str, objects: u8, looked: &str| {
+            let git = json!({"branchExists": true, "lastCommitSHA": tip, "lastChecked": looked});
             json!({"workerStatus": worker(queued, push), "trackedObjects": objects, "gitStatus": git})
         };
+        let status = |queued, push: &str, objects, looked: &str| status_at("c1", queued, push, objects, looked);
         let first = first(&mk_outcome("True", "m", status(0, "Success", 1, "t1")));
         let table = [
+            (status_at("c2", 0, "Success", 1, "t1"), false, true),
             (status(0, "Success", 1, "t2"), false, false),
             (status(1, "Success", 1, "t1"), false, true),
             (status(0, "Pending", 1, "t1"), false, true),

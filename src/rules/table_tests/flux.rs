@@ -55,6 +55,15 @@ fn repositories_of_flux() {
             ],
         ),
         (
+            "they are being read",
+            flux!("Flux: pending"),
+            &[],
+            &[
+                "GitTarget ns/f Validating GitRepository ns/flux is being read",
+                "WatchRule ns/r Validating GitTarget ns/f is being looked at: GitRepository ns/flux is being read",
+            ],
+        ),
+        (
             "they cannot be read",
             flux!("Flux: let the operator list gitrepositories"),
             &[],

@@ -26,6 +26,7 @@ fn branches_that_lost_their_last_target_to_somebodys_word_are_halted() {
         ("", "GitTarget ns/a: {suspend: true}", &["main"]),
         ("", "GitProvider ns/main: {suspend: true}", &["main"]),
         ("", "GitProvider ns/main: {allowedBranches: [dev]}", &["main"]),
+        ("", "GitProvider ns/main: {allowedBranches: [dev]}\nGitTarget ns/a: {suspend: true}", &["main"]),
         ("", "GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {}", &[]),
         ("GitTarget ns/b: {}", "GitTarget ns/a: {suspend: true}\nGitTarget ns/b: {suspend: true}", &["main"]),
         // Of a stranger that was never let in.
@@ -42,10 +43,12 @@ fn branches_that_lost_their_last_target_to_somebodys_word_are_halted() {
         world.put(before);
         let written = world.compile().targets.values().map(|target| Target::clone(target)).collect();
         world.put(lines);
-        let compiled = world.compile_with(&written);
-        let mut halted: Vec<_> = compiled.halted.iter().map(|key| key.branch.as_str()).collect();
-        halted.sort_unstable();
-        assert_eq!(halted, *expected, "{lines}");
+        for (ready, folders) in [(&written, "as before"), (&HashSet::new(), "refused since")] {
+            let compiled = world.compile_with(ready, &written);
+            let mut halted: Vec<_> = compiled.halted.iter().map(|key| key.branch.as_str()).collect();
+            halted.sort_unstable();
+            assert_eq!(halted, *expected, "{lines}; folders {folders}");
+        }
     }
 }
 
@@ -185,7 +188,7 @@ fn secrets_that_open_repositories_are_withheld() {
 fn a_target_that_is_not_ready_has_no_routes_and_its_rules_no_error() {
     let mut world = World::base();
     world.put("WatchRule ns/r: {}");
-    let compiled = world.compile_with(&HashSet::new());
+    let compiled = world.compile_with(&HashSet::new(), &HashSet::new());
     assert_eq!((routes_of(&compiled).len(), compiled.set.targets().count()), (0, 0));
     assert_eq!(compiled.set.selected().count(), 5);
     assert!(compiled.verdicts.watch_rules.values().all(Result::is_ok));

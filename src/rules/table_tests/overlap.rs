@@ -93,7 +93,9 @@ fn overlaps() {
                 "\nGitProvider other/p: {}\nGitTarget other/z@5: {baseFolder: f, providerRef: {name: p}}"
             ),
             &[],
-            &["GitTarget other/z BaseFolderOverlap folder f overlaps that of GitTarget ns/x, which"],
+            &[
+                "GitTarget other/z BaseFolderOverlap folder f overlaps that of a GitTarget in another namespace, which had it first",
+            ],
         ),
         (
             "who was never let in wins nothing",

@@ -128,6 +128,7 @@ impl World {
             "Flux" => {
                 self.flux = match spec.as_str() {
                     Some("absent") => FluxRepositories::CrdAbsent,
+                    Some("pending") => FluxRepositories::Pending,
                     Some(why) => FluxRepositories::Unreadable(why.to_owned()),
                     None => FluxRepositories::Listed(Vec::new()),
                 }
@@ -192,11 +193,12 @@ impl World {
 
     /// What it comes to once every usable target is ready.
     pub(super) fn compile(&self) -> Compiled {
-        let unready = self.compile_with(&HashSet::new());
-        self.compile_with(&unready.targets.values().map(|target| Target::clone(target)).collect())
+        let unready = self.compile_with(&HashSet::new(), &HashSet::new());
+        let ready = unready.targets.values().map(|target| Target::clone(target)).collect();
+        self.compile_with(&ready, &ready)
     }
 
-    pub(super) fn compile_with(&self, ready: &HashSet<Target>) -> Compiled {
+    pub(super) fn compile_with(&self, ready: &HashSet<Target>, known: &HashSet<Target>) -> Compiled {
         compile(&Inputs {
             providers: &self.listed(&self.providers),
             flux: &self.flux,
@@ -207,6 +209,7 @@ impl World {
             catalog: &self.catalog(),
             policy: &self.policy,
             ready,
+            known,
             access: &self.access,
         })
     }
