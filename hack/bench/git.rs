@@ -225,6 +225,7 @@ fn change(files: usize, number: usize, value: &str) -> Result<Change> {
         target: target(),
         path: path(&id)?,
         content: Content::Upsert(manifest(&id.name.name, value)),
+        is_news: true,
         id,
         operations: Operations::ALL,
         version: ObjectVersion::default(),

@@ -1,9 +1,10 @@
-//! One list, from taking a place among those that run until it is complete: streamed where the server can, else in pages.
+//! One list, until it is complete: streamed where the server can, else in pages.
 //!
 //! A server that refuses to stream, or does not know the parameter and so never says where the list ends, is asked for
 //! pages; that is remembered for its type.
 
 use super::failure::Failure;
+use super::list_steps::{self, ListStep, ListSteps, Stop};
 use super::object::RawObject;
 use super::retry::Retry;
 use futures::stream::BoxStream;
@@ -14,7 +15,7 @@ use kube::core::WatchEvent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// How many objects a page has.
@@ -31,18 +32,6 @@ const END: &str = "k8s.io/initial-events-end";
 /// The events of a watch.
 pub(super) type Connection = BoxStream<'static, kube::Result<WatchEvent<RawObject>>>;
 
-/// What happens in a list.
-pub(super) enum ListStep {
-    /// It begins, perhaps once more: what it has shown so far is worthless. It is asked for only when the next step is.
-    Begun,
-    /// One of its objects.
-    Object(RawObject),
-    /// That was all.
-    Complete(Position),
-    /// It failed, and will be begun again.
-    Failed(Failure),
-}
-
 /// Where a watch goes on after a list.
 pub(super) struct Position {
     /// The version that the list shows.
@@ -57,7 +46,7 @@ pub(super) struct Position {
 pub(super) struct ListRequest {
     /// One after the other.
     pub(super) apis: Vec<Api<RawObject>>,
-    /// Lists run while they hold a place: the API server answers more of them with 429.
+    /// Who asks for a part of a list has a place: the API server answers more of them with 429.
     pub(super) places: Arc<Semaphore>,
     /// Whether the server streams lists of this type; `None`: pages are wanted.
     pub(super) streams: Option<Arc<AtomicBool>>,
@@ -69,103 +58,42 @@ pub(super) struct ListRequest {
 
 /// The steps of a list. It ends when it is complete.
 pub(super) fn list(request: ListRequest) -> impl Stream<Item = ListStep> + Send + 'static {
-    let lister = Lister { state: State::Waiting(request.wait), request };
-    futures::stream::unfold(lister, |lister| async { lister.step().await })
+    list_steps::run(Arc::clone(&request.places), |steps| Lister { request, steps }.run())
 }
 
 struct Lister {
     request: ListRequest,
-    state: State,
-}
-
-enum State {
-    Waiting(Duration),
-    /// With whether a stream may be tried.
-    Placed(OwnedSemaphorePermit, bool),
-    Streaming {
-        place: OwnedSemaphorePermit,
-        connection: Connection,
-        waited: Duration,
-    },
-    Paging {
-        place: OwnedSemaphorePermit,
-        pages: Pages,
-    },
-    Over,
-}
-
-#[derive(Default)]
-struct Pages {
-    /// Which of the lists.
-    at: usize,
-    objects: std::vec::IntoIter<RawObject>,
-    next: Next,
-}
-
-#[derive(Default)]
-enum Next {
-    #[default]
-    First,
-    Page(String),
-    /// The list is complete, as of this version.
-    Done(String),
+    steps: ListSteps,
 }
 
 impl Lister {
-    async fn step(mut self) -> Option<(ListStep, Self)> {
+    async fn run(mut self) {
+        let mut wait = self.request.wait;
         loop {
-            let step = match std::mem::replace(&mut self.state, State::Over) {
-                State::Waiting(wait) => {
-                    tokio::time::sleep(wait).await;
-                    // The semaphore is never closed.
-                    let place = Arc::clone(&self.request.places).acquire_owned().await.ok()?;
-                    self.state = State::Placed(place, true);
-                    Some(ListStep::Begun)
-                }
-                State::Placed(place, may_stream) => self.start(place, may_stream).await,
-                State::Streaming { place, connection, waited } => self.stream(place, connection, waited).await,
-                State::Paging { place, pages } => self.page(place, pages).await,
-                State::Over => return None,
+            tokio::time::sleep(wait).await;
+            let said = match self.once().await {
+                Ok(position) => return drop(self.steps.say(ListStep::Complete(position)).await),
+                Err(Stop::Failed(at, failure)) => self.steps.say(ListStep::Failed(at, failure)).await,
+                Err(Stop::Unwanted) => return,
             };
-            if let Some(step) = step {
-                return Some((step, self));
+            if said.is_err() {
+                return;
             }
+            wait = self.request.retry.wait(Instant::now(), fastrand::f64());
         }
     }
 
-    fn fail(&mut self, failure: Failure) -> Option<ListStep> {
-        self.state = State::Waiting(self.request.retry.wait(Instant::now(), fastrand::f64()));
-        Some(ListStep::Failed(failure))
-    }
-
-    async fn start(&mut self, place: OwnedSemaphorePermit, may_stream: bool) -> Option<ListStep> {
+    async fn once(&mut self) -> Result<Position, Stop> {
+        self.steps.begin().await?;
         let streams = self.request.streams.as_ref().is_some_and(|streams| streams.load(Ordering::Relaxed));
-        let [api] = self.request.apis.as_slice() else { return self.turn_pages(place) };
-        if !streams || !may_stream {
-            return self.turn_pages(place);
+        if streams && let [api] = self.request.apis.as_slice() {
+            let api = api.clone();
+            if let Some(position) = self.stream(&api).await? {
+                return Ok(position);
+            }
+            self.steps.begin().await?;
         }
-        // Without a version: as of now, not as of whenever the server's cache was last filled.
-        match timeout(SILENCE, api.watch(&WatchParams::streaming_lists(), "")).await {
-            Ok(Ok(connection)) => {
-                let connection = connection.boxed();
-                self.state = State::Streaming { place, connection, waited: Duration::ZERO };
-                None
-            }
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 415 | 422) => {
-                self.never_stream(&status.message);
-                self.turn_pages(place)
-            }
-            Ok(Err(error)) => self.fail(Failure::of(&error)),
-            Err(_) => {
-                self.never_stream("no answer");
-                self.turn_pages(place)
-            }
-        }
-    }
-
-    fn turn_pages(&mut self, place: OwnedSemaphorePermit) -> Option<ListStep> {
-        self.state = State::Paging { place, pages: Pages::default() };
-        None
+        self.pages().await
     }
 
     fn never_stream(&self, reason: &str) {
@@ -176,77 +104,80 @@ impl Lister {
         tracing::info!(url, reason, "The server does not stream this list; it is asked for in pages");
     }
 
-    /// The list that was streamed so far is begun again, in pages.
-    fn begin_again(&mut self, place: OwnedSemaphorePermit) -> Option<ListStep> {
-        self.state = State::Placed(place, false);
-        Some(ListStep::Begun)
-    }
-
-    async fn stream(
-        &mut self,
-        place: OwnedSemaphorePermit,
-        mut connection: Connection,
-        waited: Duration,
-    ) -> Option<ListStep> {
-        let asked = Instant::now();
-        let event = timeout(SILENCE, connection.next()).await;
-        let waited = waited + asked.elapsed();
-        match event {
-            Ok(Some(Ok(WatchEvent::Added(object)))) if waited < PATIENCE => {
-                self.state = State::Streaming { place, connection, waited };
-                Some(ListStep::Object(object))
+    /// A list that is streamed; `None` if pages are better.
+    async fn stream(&mut self, api: &Api<RawObject>) -> Result<Option<Position>, Stop> {
+        self.steps.take_place().await;
+        // Without a version: as of now, not as of whenever the server's cache was last filled.
+        let mut connection = match timeout(SILENCE, api.watch(&WatchParams::streaming_lists(), "")).await {
+            Ok(Ok(connection)) => connection.boxed(),
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 415 | 422) => {
+                self.never_stream(&status.message);
+                return Ok(None);
             }
-            Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) if bookmark.metadata.annotations.contains_key(END) => {
-                let (resource_version, retry) = (bookmark.metadata.resource_version, self.request.retry.clone());
-                Some(ListStep::Complete(Position { resource_version, connection: Some(connection), retry }))
+            Ok(Err(error)) => return Err(Stop::Failed(0, Failure::of(&error))),
+            Err(_) => {
+                self.never_stream("no answer");
+                return Ok(None);
             }
-            Ok(Some(Ok(WatchEvent::Bookmark(_)))) if waited < PATIENCE => {
-                self.state = State::Streaming { place, connection, waited };
-                None
-            }
-            // What was listed has changed before the list was complete: a plain list is simpler to judge. So it is with
-            // one that was cut off.
-            Ok(Some(Ok(WatchEvent::Modified(_) | WatchEvent::Deleted(_))) | None) => self.begin_again(place),
-            Ok(Some(Ok(WatchEvent::Error(status)))) => self.fail(Failure::refused(status.code, &status.message)),
-            Ok(Some(Err(error))) => self.fail(Failure::of(&error)),
-            Ok(Some(Ok(WatchEvent::Added(_) | WatchEvent::Bookmark(_)))) | Err(_) => {
-                self.never_stream("it does not say where the list ends");
-                self.begin_again(place)
+        };
+        let mut waited = Duration::ZERO;
+        loop {
+            self.steps.take_place().await;
+            let asked = Instant::now();
+            let event = timeout(SILENCE, connection.next()).await;
+            waited += asked.elapsed();
+            match event {
+                Ok(Some(Ok(WatchEvent::Added(object)))) if waited < PATIENCE => {
+                    self.steps.say(ListStep::Object(object)).await?;
+                }
+                Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) if bookmark.metadata.annotations.contains_key(END) => {
+                    let (resource_version, retry) = (bookmark.metadata.resource_version, self.request.retry.clone());
+                    return Ok(Some(Position { resource_version, connection: Some(connection), retry }));
+                }
+                Ok(Some(Ok(WatchEvent::Bookmark(_)))) if waited < PATIENCE => {}
+                // What was listed has changed before the list was complete: a plain list is simpler to judge. So it is
+                // with one that was cut off.
+                Ok(Some(Ok(WatchEvent::Modified(_) | WatchEvent::Deleted(_))) | None) => return Ok(None),
+                Ok(Some(Ok(WatchEvent::Error(status)))) => {
+                    return Err(Stop::Failed(0, Failure::refused(status.code, &status.message)));
+                }
+                Ok(Some(Err(error))) => return Err(Stop::Failed(0, Failure::of(&error))),
+                Ok(Some(Ok(WatchEvent::Added(_) | WatchEvent::Bookmark(_)))) | Err(_) => {
+                    self.never_stream("it does not say where the list ends");
+                    return Ok(None);
+                }
             }
         }
     }
 
-    async fn page(&mut self, place: OwnedSemaphorePermit, mut pages: Pages) -> Option<ListStep> {
-        if let Some(object) = pages.objects.next() {
-            self.state = State::Paging { place, pages };
-            return Some(ListStep::Object(object));
-        }
-        if let Next::Done(resource_version) = &pages.next {
-            if pages.at + 1 == self.request.apis.len() {
-                let (resource_version, retry) = (resource_version.clone(), self.request.retry.clone());
-                return Some(ListStep::Complete(Position { resource_version, connection: None, retry }));
+    async fn pages(&mut self) -> Result<Position, Stop> {
+        let mut resource_version = String::new();
+        for (at, api) in self.request.apis.iter().enumerate() {
+            let mut continue_token = None;
+            loop {
+                let parameters = ListParams { limit: Some(PAGE), continue_token, ..ListParams::default() };
+                self.steps.take_place().await;
+                let page = timeout(ANSWER, api.list(&parameters)).await;
+                self.steps.leave_place();
+                let page = match page {
+                    Ok(Ok(page)) => page,
+                    Ok(Err(error)) => return Err(Stop::Failed(at, Failure::of(&error))),
+                    Err(_) => return Err(Stop::Failed(at, Failure::failed("the API server does not answer"))),
+                };
+                for object in page.items {
+                    self.steps.say(ListStep::Object(object)).await?;
+                }
+                let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+                match (text(page.metadata.continue_), text(page.metadata.resource_version)) {
+                    (Some(token), _) => continue_token = Some(token),
+                    (None, Some(version)) => {
+                        resource_version = version;
+                        break;
+                    }
+                    (None, None) => return Err(Stop::Failed(at, Failure::failed("the list has no resourceVersion"))),
+                }
             }
-            pages = Pages { at: pages.at + 1, ..Pages::default() };
         }
-        let continue_token = match &pages.next {
-            Next::Page(token) => Some(token.clone()),
-            Next::First | Next::Done(_) => None,
-        };
-        let parameters = ListParams { limit: Some(PAGE), continue_token, ..ListParams::default() };
-        let api = self.request.apis.get(pages.at)?;
-        let page = match timeout(ANSWER, api.list(&parameters)).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(error)) => return self.fail(Failure::of(&error)),
-            Err(_) => return self.fail(Failure::failed("the API server does not answer")),
-        };
-        let text = |text: Option<String>| text.filter(|text| !text.is_empty());
-        pages.next = match (text(page.metadata.continue_), text(page.metadata.resource_version)) {
-            (Some(token), _) => Next::Page(token),
-            (None, Some(version)) => Next::Done(version),
-            (None, None) => return self.fail(Failure::failed("the list has no resourceVersion")),
-        };
-        pages.objects = page.items.into_iter();
-        self.state = State::Paging { place, pages };
-        None
+        Ok(Position { resource_version, connection: None, retry: self.request.retry.clone() })
     }
 }

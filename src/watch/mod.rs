@@ -6,6 +6,7 @@ mod follow;
 pub mod intake;
 mod join;
 mod list;
+mod list_steps;
 pub mod object;
 mod outbox;
 mod permission;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How many lists run at the same time.
+/// How many lists the API server is asked for at the same time.
 const LISTS: usize = 8;
 
 /// The watch plane cannot go on.

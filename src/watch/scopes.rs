@@ -25,6 +25,12 @@ struct Running {
     failures: u32,
 }
 
+impl Running {
+    fn works(&self) -> bool {
+        self.phase == Phase::Live && self.failures == 0
+    }
+}
+
 /// The watches of one type.
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
@@ -57,11 +63,13 @@ impl Scopes {
     }
 
     /// The watches that nobody needs any more: neither wanted, nor the only ones that follow where a wanted one has yet to.
+    /// One that is forbidden has nothing more to show.
     pub(super) fn superfluous(&self) -> Vec<WatchScope> {
         let unwanted = self.running.iter().filter(|(scope, _)| !self.wanted.contains(*scope));
         let is_needed = |scope: &WatchScope, running: &Running| {
             let mut successors = self.wanted.iter().filter(|wanted| overlap(scope, wanted));
-            running.phase == Phase::Live && successors.any(|successor| !self.is_live(successor))
+            let is_forbidden = matches!(running.state, WatchState::Failed { reason: FailureReason::Forbidden, .. });
+            running.phase == Phase::Live && !is_forbidden && successors.any(|successor| !self.is_live(successor))
         };
         unwanted.filter(|(scope, running)| !is_needed(scope, running)).map(|(scope, _)| scope.clone()).collect()
     }
@@ -76,8 +84,13 @@ impl Scopes {
         self.wanted.contains(scope)
     }
 
-    pub(super) fn is_live(&self, scope: &WatchScope) -> bool {
+    fn is_live(&self, scope: &WatchScope) -> bool {
         self.running.get(scope).is_some_and(|running| running.phase == Phase::Live)
+    }
+
+    /// Whether the watch of `scope` follows, and has not failed since it last worked.
+    pub(super) fn works(&self, scope: &WatchScope) -> bool {
+        self.running.get(scope).is_some_and(Running::works)
     }
 
     pub(super) fn remove(&mut self, scope: &WatchScope) {
@@ -121,15 +134,24 @@ impl Scopes {
         }
     }
 
-    /// The namespaces in which some watch follows.
+    /// The namespaces in which some watch follows. One that has failed counts: it goes on where it was.
     pub(super) fn followed(&self) -> NamespaceSet {
-        let live = self.running.iter().filter(|(_, running)| running.phase == Phase::Live);
-        live.fold(NamespaceSet::NONE, |all, (scope, _)| all.union(&range(scope)))
+        self.ranges(|running| running.phase == Phase::Live)
+    }
+
+    /// The namespaces in which some watch follows and works: the API server is likely to answer there.
+    pub(super) fn in_reach(&self) -> NamespaceSet {
+        self.ranges(Running::works)
+    }
+
+    fn ranges(&self, is_meant: impl Fn(&Running) -> bool) -> NamespaceSet {
+        let meant = self.running.iter().filter(|(_, running)| is_meant(running));
+        meant.fold(NamespaceSet::NONE, |all, (scope, _)| all.union(&range(scope)))
     }
 
     /// The namespaces in which some watch runs.
     pub(super) fn covered(&self) -> NamespaceSet {
-        self.running.keys().fold(NamespaceSet::NONE, |all, scope| all.union(&range(scope)))
+        self.ranges(|_| true)
     }
 
     /// Whether several watches run in one place.
@@ -216,5 +238,27 @@ mod tests {
         scopes.live(&one("a"), 2);
         scopes.failed(&one("a"), &Failure::refused(403, "no"));
         assert!(matches!(state(&scopes), WatchState::Failed { reason: FailureReason::Forbidden, .. }));
+    }
+
+    #[test]
+    fn a_watch_that_fails_is_out_of_reach_until_it_works_again() {
+        let mut scopes = mk_live(namespaces(&["a", "b"]));
+        assert_eq!(scopes.in_reach().to_string(), "a, b");
+        scopes.failed(&one("a"), &Failure::failed("reset"));
+        assert_eq!((scopes.in_reach().to_string(), scopes.works(&one("a"))), ("b".to_owned(), false));
+        assert_eq!(scopes.followed().to_string(), "a, b", "it goes on where it was");
+        scopes.live(&one("a"), 1);
+        assert_eq!(scopes.in_reach().to_string(), "a, b");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_watch_that_is_forbidden() {
+        let mut scopes = mk_live(all());
+        scopes.failed(&WatchScope::All, &Failure::failed("reset"));
+        scopes.want(namespaces(&["a", "b"]));
+        scopes.live(&one("a"), 1);
+        assert!(scopes.superfluous().is_empty(), "that may pass");
+        scopes.failed(&WatchScope::All, &Failure::refused(403, "no"));
+        assert_eq!(scopes.superfluous(), [WatchScope::All], "though b is not there yet");
     }
 }

@@ -1,6 +1,7 @@
 //! The watches against a real API server: how many run, what they miss (nothing), and what labels decide.
 
-use crate::support::account::{self, Account};
+mod permission;
+
 use crate::support::control_plane::ControlPlane;
 use crate::support::git_server::GitServer;
 use crate::support::operator::{self, COMMITTER, Mirror, Operator, SOON, apply};
@@ -380,67 +381,5 @@ async fn ignored_objects_outlive_a_restart(
     alice.delete("dying", &DeleteParams::default()).await?;
     eventually(SOON, "the file to go", async || Ok(platform.repo.read("main", &path("dying")).is_none().then_some(())))
         .await?;
-    operator.terminate().await
-}
-
-/// Lets the operator's account read the config maps of `namespace`.
-async fn permit_in(cluster: &ControlPlane, namespace: &str) -> Result<()> {
-    let manifests = format!(
-        r"
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: mirrored, namespace: {namespace}}}
-rules: [{{apiGroups: [''], resources: [configmaps], verbs: [get, list, watch]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: mirrored, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: mirrored}}
-subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: '{}'}}]
-",
-        account::USER
-    );
-    apply(cluster, &manifests).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn little_permission_and_a_server_that_streams_no_lists_are_enough() -> Result<()> {
-    let cluster = ControlPlane::start_with(&["--feature-gates=WatchList=false"]).await?;
-    operator::install_definitions(&cluster).await?;
-    let account = Account::create(&cluster, &[]).await?;
-    let work_dir = ScratchDir::new()?;
-    let client = cluster.client().await?;
-    let base = watches(&client).await?;
-    let platform = Platform::start(&cluster).await?;
-    let mut namespaces = Vec::new();
-    for number in 0..3 {
-        let namespace = cluster.namespace("team").await?;
-        platform.provider(&cluster, &namespace).await?;
-        platform.target(&cluster, &namespace, "live").await?;
-        platform.rule(&cluster, &namespace, "maps", "live", "rules: [{resources: [configmaps]}]").await?;
-        if number < 2 {
-            permit_in(&cluster, &namespace).await?;
-        }
-        namespaces.push(namespace);
-    }
-    let file = |namespace: &str| Platform::file(&format!("{namespace}-live"), namespace, "a");
-    let flags = ["--namespaced-watch-limit=1"];
-    let operator = Operator::start_again(&cluster, &work_dir, &flags, &account.environment())?;
-    for namespace in &namespaces {
-        let maps = maps_of(&cluster, "alice", namespace).await?;
-        maps.create(&PostParams::default(), &mk_map("a", "v1", json!({}))?).await?;
-    }
-    // It may not watch all namespaces, so it watches each, and the one that it may not watch disturbs no other.
-    for namespace in &namespaces[..2] {
-        platform.reads(&file(namespace), "v1").await?;
-        merge(&maps_of(&cluster, "alice", namespace).await?, "a", json!({"data": {"value": "v2"}})).await?;
-        platform.reads(&file(namespace), "v2").await?;
-    }
-    watched(&client, (base.0, base.1 + 2)).await?;
-    let log = operator.log();
-    ensure!(log.contains("it is asked for in pages") && log.contains("grant list and watch"), "{log}");
-    permit_in(&cluster, &namespaces[2]).await?;
-    platform.reads(&file(&namespaces[2]), "v1").await?;
-    watched(&client, (base.0, base.1 + 3)).await?;
     operator.terminate().await
 }

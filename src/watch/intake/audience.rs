@@ -4,7 +4,7 @@ use super::lists::Source;
 use super::reading::Labels;
 use super::{Intake, Seen};
 use crate::resource::{NamespaceSet, NamespacedName, ObjectName, Operation, Operations};
-use crate::rules::{RuleSet, Target, Wish};
+use crate::rules::{Route, RuleSet, Target, Wish};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -203,6 +203,21 @@ impl Intake {
             }
         }
         reaching
+    }
+
+    /// Whether any rule reaches into the namespace of the object `name`.
+    pub(super) fn is_covered(&self, name: &ObjectName) -> bool {
+        let mut routes = self.routes().iter();
+        let covers = |route: &Route| route.namespaces.contains(name.namespace.as_deref());
+        routes.any(covers) && !self.rules.is_withheld(&self.kind, name)
+    }
+
+    /// Whether nobody wants or keeps the object `name` by its labels, has it from before or awaits it.
+    pub(super) fn is_unwanted(&self, name: &ObjectName, labels: &Labels) -> bool {
+        let had = self.objects.get(name).and_then(|seen| seen.wanters.as_ref());
+        had.is_none_or(|had| had.is_empty())
+            && !self.awaited.contains_key(name)
+            && self.rules.wanting(&self.kind, name.namespace.as_deref(), labels).next().is_none()
     }
 
     /// Whether what `target` has of the object `name` with `labels` is to stay as it is.

@@ -1,8 +1,6 @@
 //! Lists: of a scope, from which its watch goes on, and of what is new to a target, beside the watches that run.
-//!
-//! Where a watch runs already, a list only seeds: what it shows that the watch has yet to show is left to the watch, which
-//! knows every version and so every author. A list that is to take over from such a watch remembers these as *ahead*.
-
+use super::audience::Wanted;
+use super::beside::Awaited;
 use super::reading::{Read, Reading, number};
 use super::{Delivery, Intake, RawObject, Sight, identify, is_terminating};
 use crate::attribution::Verdict;
@@ -10,8 +8,7 @@ use crate::change::{ObjectVersion, SeedItem, SeedScope};
 use crate::git::mailbox::Message;
 use crate::resource::{NamespaceSet, NamespacedName, ObjectName, Operation};
 use crate::rules::{Target, WatchScope};
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,18 +33,10 @@ pub(super) struct Listing {
 }
 
 #[derive(Clone, Debug)]
-struct Seed {
+pub(super) struct Seed {
     target: Arc<Target>,
-    scope: Arc<SeedScope>,
+    pub(super) scope: Arc<SeedScope>,
     sweep: NamespaceSet,
-}
-
-/// An object whose next sight is to be told to some targets, even if its content is nothing new.
-#[derive(Debug, Default)]
-pub(super) struct Awaited {
-    pub(super) targets: BTreeSet<NamespacedName>,
-    /// The version that was seen of it.
-    version: Option<u64>,
 }
 
 /// What a watch that runs has yet to show of an object before a list can take over from it.
@@ -57,17 +46,6 @@ pub(super) enum Ahead {
     Version(Option<u64>),
     /// Its end.
     End,
-}
-
-/// How a version that a list shows stands to what the watch has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
-    /// The watch has shown a later one, or the end.
-    Behind,
-    /// It is the last that the watch has shown.
-    Same,
-    /// The watch has yet to show it.
-    Ahead,
 }
 
 impl Intake {
@@ -167,80 +145,8 @@ impl Intake {
         deliveries
     }
 
-    /// One object of a list, where a watch tells what happens to it.
-    fn listed_beside(
-        &mut self,
-        source: &Source,
-        seeds: &[Seed],
-        name: ObjectName,
-        version: &ObjectVersion,
-        object: &RawObject,
-    ) -> Vec<Delivery> {
-        let relation = self.relation(&name, version);
-        if relation == Relation::Ahead && *source != Source::Side {
-            self.ahead.insert(name.clone(), Ahead::Version(number(&version.resource_version)));
-        }
-        let namespace = name.namespace.as_deref();
-        if !seeds.iter().any(|seed| seed.scope.namespaces.contains(namespace)) {
-            return Vec::new();
-        }
-        if relation == Relation::Ahead {
-            return self.await_sight(seeds, name, version, object);
-        }
-        let is_gone = !self.objects.contains_key(&name);
-        if is_gone || is_terminating(object) {
-            return Vec::new();
-        }
-        let reading = self.read(object, &name);
-        let deliveries = self.items(seeds, &name, &reading);
-        // Who had it when it asked to be left alone has it still.
-        if relation == Relation::Same && !matches!(reading.content, Read::Ignored) {
-            let before = self.objects.get(&name).and_then(|seen| seen.wanters.clone());
-            let wanters = self.wanters(&name, reading.labels.as_ref(), before.as_ref());
-            if let Some(seen) = self.objects.get_mut(&name) {
-                seen.wanters = wanters;
-            }
-        }
-        deliveries
-    }
-
-    /// Leaves what the watch has yet to show of the object `name` to the watch.
-    fn await_sight(
-        &mut self,
-        seeds: &[Seed],
-        name: ObjectName,
-        version: &ObjectVersion,
-        object: &RawObject,
-    ) -> Vec<Delivery> {
-        let labels = self.labels_of(object);
-        let wanting = self.wanting(&name, labels.as_ref());
-        let mut deliveries = Vec::new();
-        for wanted in wanting {
-            let seed = seeds.iter().find(|seed| seed.covers(&wanted.target.name, name.namespace.as_deref()));
-            let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, &name)) else { continue };
-            deliveries.push(seed.deliver(Message::SeedKeep(Arc::clone(&seed.scope), path)));
-            let awaited = self.awaited.entry(name.clone()).or_default();
-            awaited.targets.insert(wanted.target.name.clone());
-            awaited.version = number(&version.resource_version);
-        }
-        deliveries
-    }
-
-    fn relation(&self, name: &ObjectName, version: &ObjectVersion) -> Relation {
-        let listed = number(&version.resource_version);
-        let shown = match self.objects.get(name) {
-            Some(seen) if seen.version == *version => return Relation::Same,
-            Some(seen) => number(&seen.version.resource_version),
-            None => self.gone.get(name).copied(),
-        };
-        match listed.zip(shown).map(|(listed, shown)| listed.cmp(&shown)) {
-            Some(Ordering::Less | Ordering::Equal) => Relation::Behind,
-            Some(Ordering::Greater) | None => Relation::Ahead,
-        }
-    }
-
     /// What the list says of an object to those that it is for.
-    fn items(&self, seeds: &[Seed], name: &ObjectName, reading: &Reading<'_>) -> Vec<Delivery> {
+    pub(super) fn items(&self, seeds: &[Seed], name: &ObjectName, reading: &Reading<'_>) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         let namespace = name.namespace.as_deref();
         if !seeds.iter().any(|seed| seed.scope.namespaces.contains(namespace)) {
@@ -248,21 +154,31 @@ impl Intake {
         }
         // What asks to be left alone keeps its file, whatever its labels.
         let labels = reading.labels.as_ref().filter(|_| !matches!(reading.content, Read::Ignored));
-        for wanted in self.wanting(name, labels) {
-            let seed = seeds.iter().find(|seed| seed.covers(&wanted.target.name, namespace));
-            let (Some(seed), Some(path)) = (seed, self.path(&wanted.target, name)) else { continue };
-            let scope = Arc::clone(&seed.scope);
-            deliveries.push(seed.deliver(match &reading.content {
-                Read::Manifest(document, manifest) => {
-                    let cut = self.cut(document, &wanted.target, name);
-                    let (manifest, operations) = (cut.unwrap_or_else(|| manifest.clone()), wanted.operations);
-                    Message::SeedItem(scope, SeedItem { path, manifest, operations })
-                }
-                Read::Noise(_) => continue,
-                Read::Ignored | Read::Unusable(_) => Message::SeedKeep(scope, path),
-            }));
-        }
+        let wanting = self.wanting(name, labels);
+        deliveries.extend(wanting.iter().filter_map(|wanted| self.item(seeds, wanted, name, reading)));
         deliveries
+    }
+
+    /// What the list says of an object to one of those.
+    pub(super) fn item(
+        &self,
+        seeds: &[Seed],
+        wanted: &Wanted,
+        name: &ObjectName,
+        reading: &Reading<'_>,
+    ) -> Option<Delivery> {
+        let target = &wanted.target;
+        let seed = seeds.iter().find(|seed| seed.covers(&target.name, name.namespace.as_deref()))?;
+        let (scope, path) = (Arc::clone(&seed.scope), self.path(target, name)?);
+        Some(seed.deliver(match &reading.content {
+            Read::Manifest(document, manifest) => {
+                let cut = self.cut(document, target, name);
+                let (manifest, operations) = (cut.unwrap_or_else(|| manifest.clone()), wanted.operations);
+                Message::SeedItem(scope, SeedItem { path, manifest, operations })
+            }
+            Read::Noise(_) | Read::Unwanted => return None,
+            Read::Ignored | Read::Unusable(_) => Message::SeedKeep(scope, path),
+        }))
     }
 
     /// A list shows another object under the name of one that is gone. Whoever made it did not delete the other.
@@ -278,7 +194,7 @@ impl Intake {
         let Some(gone) = gone else { return Vec::new() };
         let keeps_file = match &reading.content {
             Read::Manifest(_, manifest) => gone.content == Some(manifest.oid()),
-            Read::Noise(_) => false,
+            Read::Noise(_) | Read::Unwanted => false,
             Read::Ignored | Read::Unusable(_) => true,
         };
         if keeps_file {
@@ -378,11 +294,11 @@ impl Intake {
 }
 
 impl Seed {
-    fn deliver(&self, message: Message) -> Delivery {
+    pub(super) fn deliver(&self, message: Message) -> Delivery {
         Delivery { target: Arc::clone(&self.target), message }
     }
 
-    fn covers(&self, target: &NamespacedName, namespace: Option<&str>) -> bool {
+    pub(super) fn covers(&self, target: &NamespacedName, namespace: Option<&str>) -> bool {
         self.target.name == *target && self.scope.namespaces.contains(namespace)
     }
 }

@@ -5,8 +5,11 @@
 //! what is not newer than what was seen is nothing.
 
 mod audience;
+mod beside;
 mod lists;
 mod reading;
+mod removal;
+mod sighting;
 
 pub use lists::Source;
 
@@ -17,13 +20,14 @@ use crate::change::{Change, Content, Notice, ObjectVersion};
 use crate::git::mailbox::Message;
 use crate::resource::{NamespaceSet, NamespacedName, ObjectName, Oid, RepoPath, ResourceId, ResourceType, layout};
 use crate::rules::{Route, RuleSet, Target};
-use crate::sanitize::{Document, Manifest, SanitizeError};
-use audience::{Footing, Interned, Standing, Wanted, Wanters};
+use crate::sanitize::SanitizeError;
+use audience::{Interned, Standing, Wanted, Wanters};
+use beside::Awaited;
 use kube::Resource as _;
-use lists::{Ahead, Awaited, Listing};
-use reading::{Read, Reading, number};
-use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use lists::{Ahead, Listing};
+use reading::{Read, number};
+use sighting::Told;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,6 +59,8 @@ pub struct Intake {
     lists: BTreeMap<Source, Listing>,
     ahead: HashMap<ObjectName, Ahead>,
     awaited: HashMap<ObjectName, Awaited>,
+    /// What lists could not tell some targets.
+    asked: Vec<(NamespacedName, ResourceId)>,
     interned: Interned,
     /// What nobody was told yet.
     notices: Vec<Notice>,
@@ -72,6 +78,8 @@ struct Seen {
     unusable: bool,
     /// Whether it asks to be left alone.
     ignored: bool,
+    /// Whether nobody wanted it, so that nobody knows what is in it.
+    unread: bool,
     /// Where labels decide, who wanted it. `None`: whoever wants objects in its namespace.
     wanters: Option<Wanters>,
     /// What targets that leave out fields have of it.
@@ -87,6 +95,7 @@ impl Seen {
             terminating: false,
             unusable: false,
             ignored: false,
+            unread: false,
             wanters: None,
             cut: None,
         }
@@ -110,6 +119,7 @@ impl Intake {
             lists: BTreeMap::new(),
             ahead: HashMap::new(),
             awaited: HashMap::new(),
+            asked: Vec::new(),
             interned: Interned::default(),
             notices: Vec::new(),
         }
@@ -142,6 +152,11 @@ impl Intake {
         std::mem::take(&mut self.notices)
     }
 
+    /// The objects that have to be read for targets, since the last call.
+    pub fn take_asked(&mut self) -> Vec<(NamespacedName, ResourceId)> {
+        std::mem::take(&mut self.asked)
+    }
+
     /// How many objects are known in `namespaces`, and of how many of them no file can be.
     #[must_use]
     pub fn count(&self, namespaces: &NamespaceSet) -> (usize, usize) {
@@ -160,35 +175,6 @@ impl Intake {
         }
         let reading = self.read(object, &name);
         self.observe(name, version, reading, Sight::Watch, None, now)
-    }
-
-    /// An object is gone.
-    pub fn deleted(&mut self, object: &RawObject, now: Instant) -> Vec<Delivery> {
-        let Some((name, version)) = identify(object) else { return Vec::new() };
-        // A server may show the end of an object under the version that was seen last.
-        let is_same = self.objects.get(&name).is_some_and(|seen| seen.version == version);
-        if !is_same && self.is_old(&name, &version) {
-            return Vec::new();
-        }
-        self.caught_up(&name, &version, true);
-        self.awaited.remove(&name);
-        if (!self.lists.is_empty() || self.overlaps)
-            && let Some(end) = number(&version.resource_version)
-        {
-            self.gone.insert(name.clone(), end);
-        }
-        let seen = self.objects.remove(&name);
-        let same = seen.as_ref().filter(|seen| seen.version.uid == version.uid);
-        // The file went with the first sight of the deletion.
-        if same.is_some_and(|seen| seen.terminating) {
-            return Vec::new();
-        }
-        let verdict = match same {
-            Some(seen) => self.join.author_of_removal(&name, &seen.version, Sight::Watch, now),
-            None => Verdict::none(),
-        };
-        let holding = self.holding(&name, seen.as_ref(), self.labels_of(object).as_ref());
-        self.removal(&name, holding, &version, &verdict, None)
     }
 
     /// The watch in `range` has shown everything up to `resource_version`.
@@ -239,172 +225,6 @@ impl Intake {
         self.change(&name, wanted, told, version, Verdict::none())
     }
 
-    fn observe(
-        &mut self,
-        name: ObjectName,
-        version: ObjectVersion,
-        reading: Reading<'_>,
-        sight: Sight,
-        list: Option<&Source>,
-        now: Instant,
-    ) -> Vec<Delivery> {
-        self.caught_up(&name, &version, false);
-        self.gone.remove(&name);
-        // An object of the same name but another uid is another object.
-        let before = self.objects.remove(&name).filter(|seen| seen.version.uid == version.uid);
-        let had = before.as_ref().and_then(|seen| seen.wanters.clone());
-        let mut seen = Seen::new(version);
-        let known = before.as_ref().filter(|seen| !seen.terminating).and_then(|seen| seen.content);
-        let scalable_before = before.as_ref().and_then(|seen| seen.scalable);
-        let was_ignored = before.as_ref().is_some_and(|seen| seen.ignored);
-        let (document, content) = match reading.content {
-            Read::Manifest(document, manifest) => (document, Some(manifest)),
-            Read::Noise(document) => (document, None),
-            Read::Ignored => {
-                seen.ignored = true;
-                (seen.content, seen.scalable, seen.wanters) = (known, scalable_before, had);
-                seen.cut = before.and_then(|seen| seen.cut);
-                self.objects.insert(name, seen);
-                return Vec::new();
-            }
-            Read::Unusable(error) => {
-                self.notice(&name, &reading.labels, &error);
-                (seen.unusable, seen.wanters) = (true, had);
-                self.objects.insert(name, seen);
-                return Vec::new();
-            }
-        };
-        let awaited = self.awaited.remove(&name).map(|awaited| awaited.targets).unwrap_or_default();
-        seen.wanters = self.wanters(&name, reading.labels.as_ref(), had.as_ref());
-        seen.content = content.as_ref().map(Manifest::oid);
-        let is_new = was_ignored || seen.content != known;
-        seen.scalable = if is_new { self.join.scalable(&document) } else { scalable_before };
-        if !is_new && awaited.is_empty() && seen.wanters == had {
-            seen.cut = before.and_then(|seen| seen.cut);
-            self.objects.insert(name, seen);
-            return Vec::new();
-        }
-        let sighting = Sighting { name: &name, document: &document, before: before.as_ref(), list };
-        let verdict = LazyCell::new(|| {
-            let previous = sighting.before.map(|before| &before.version);
-            let scaled = scalable_before.zip(seen.scalable);
-            let verdict = self.join.author_of_content(&seen.version, previous, sight, scaled, &document, now);
-            // The versions that no file could hold come with it.
-            let is_mended = was_ignored || sighting.before.is_some_and(|before| before.unusable);
-            if is_mended { verdict.merged_with(BTreeSet::new()) } else { verdict }
-        });
-        let news = News { is_new, content, labels: reading.labels, had, awaited };
-        let (deliveries, cut) = self.tell(&sighting, &news, &seen, || verdict.clone());
-        seen.cut = cut;
-        self.objects.insert(name, seen);
-        deliveries
-    }
-
-    /// The changes that a sighting means, and what targets that leave out fields then have of the object.
-    fn tell(
-        &self,
-        sighting: &Sighting<'_>,
-        news: &News,
-        seen: &Seen,
-        verdict: impl Fn() -> Verdict,
-    ) -> (Vec<Delivery>, Option<Box<[(NamespacedName, Oid)]>>) {
-        let Sighting { name, document, before, list } = *sighting;
-        let mut deliveries = Vec::new();
-        let mut cuts = Vec::new();
-        let mut deliver = |wanted: Wanted, told: Told, footing: Footing| {
-            // What others changed since the file was written comes with it, unless it is the first version.
-            let is_awaited = news.awaited.contains(&wanted.target.name);
-            let is_whole = (footing == Footing::Whole && !is_awaited) || before.is_none();
-            let verdict = if is_whole { verdict() } else { verdict().merged_with(BTreeSet::new()) };
-            deliveries.extend(self.change(name, wanted, told, seen.version.clone(), verdict));
-        };
-        for wanted in self.wanting(name, news.labels.as_ref()) {
-            let target = &wanted.target.name;
-            let is_awaited = news.awaited.contains(target);
-            let is_gained = news.had.as_ref().is_some_and(|had| had.binary_search(target).is_err());
-            let cut = news.content.as_ref().and_then(|_| self.cut(document, &wanted.target, name));
-            let is_same_cut = cut.as_ref().is_some_and(|cut| {
-                let had = before.and_then(|before| before.cut.as_ref()).into_iter().flatten();
-                had.into_iter().any(|(of, oid)| of == target && *oid == cut.oid())
-                    && !before.is_some_and(|seen| seen.ignored)
-            });
-            cuts.extend(cut.as_ref().map(|cut| (target.clone(), cut.oid())));
-            let is_news = (news.is_new && !is_same_cut) || is_gained;
-            let footing = self.footing(target, name.namespace.as_deref(), list);
-            let footing = footing.or(is_awaited.then_some(Footing::Partial));
-            let (true, Some(footing)) = (is_news || is_awaited, footing) else { continue };
-            let content = match (cut, &news.content) {
-                (Some(cut), _) => Content::Upsert(cut),
-                (None, Some(manifest)) => Content::Upsert(manifest.clone()),
-                // What becomes noise loses its file.
-                (None, None) => Content::Delete,
-            };
-            deliver(wanted, Told { content, is_news }, footing);
-        }
-        let awaiting: Wanters = news.awaited.iter().cloned().collect();
-        let lost = [news.had.as_ref(), Some(&awaiting)].into_iter().flatten();
-        let mut lost: Vec<Wanted> = lost.flat_map(|had| self.losing(name, had, seen.wanters.as_ref())).collect();
-        lost.sort_by(|a, b| a.target.name.cmp(&b.target.name));
-        lost.dedup_by(|a, b| a.target.name == b.target.name);
-        for wanted in lost.into_iter().filter(|_| seen.wanters.is_some()) {
-            if let Some(footing) = self.footing(&wanted.target.name, name.namespace.as_deref(), list) {
-                deliver(wanted, Told { content: Content::Deselect, is_news: true }, footing);
-            }
-        }
-        (deliveries, (!cuts.is_empty()).then(|| cuts.into()))
-    }
-
-    /// The first sight of a deletion timestamp is the deletion: what follows until the object is gone is housekeeping.
-    fn terminating(
-        &mut self,
-        name: ObjectName,
-        version: ObjectVersion,
-        object: &RawObject,
-        sight: Sight,
-        list: Option<&Source>,
-        now: Instant,
-    ) -> Vec<Delivery> {
-        self.caught_up(&name, &version, false);
-        self.gone.remove(&name);
-        let awaited = self.awaited.remove(&name);
-        let seen = Seen { terminating: true, ..Seen::new(version.clone()) };
-        let before = self.objects.insert(name.clone(), seen);
-        let same = before.as_ref().filter(|before| before.version.uid == version.uid);
-        if same.is_some_and(|before| before.terminating) && awaited.is_none() {
-            return Vec::new();
-        }
-        let verdict = match same {
-            Some(before) => self.join.author_of_mark(&name, object, &before.version, sight, now),
-            None => Verdict::none(),
-        };
-        let mut holding = self.holding(&name, before.as_ref(), self.labels_of(object).as_ref());
-        // A list may have left a file to the watch that nobody remembers otherwise.
-        let awaiting = awaited.map(|awaited| awaited.targets).unwrap_or_default();
-        holding.extend(self.reaching(&name).into_iter().filter(|wanted| awaiting.contains(&wanted.target.name)));
-        holding.sort_by(|a, b| a.target.name.cmp(&b.target.name));
-        holding.dedup_by(|a, b| a.target.name == b.target.name);
-        self.removal(&name, holding, &version, &verdict, list)
-    }
-
-    /// One removal for each of `holding` that has had a list.
-    fn removal(
-        &self,
-        name: &ObjectName,
-        holding: Vec<Wanted>,
-        version: &ObjectVersion,
-        verdict: &Verdict,
-        list: Option<&Source>,
-    ) -> Vec<Delivery> {
-        let namespace = name.namespace.as_deref();
-        let is_ready = |wanted: &Wanted| self.footing(&wanted.target.name, namespace, list).is_some();
-        let ready = holding.into_iter().filter(is_ready);
-        let change = |wanted| {
-            let told = Told { content: Content::Delete, is_news: true };
-            self.change(name, wanted, told, version.clone(), verdict.clone())
-        };
-        ready.filter_map(change).collect()
-    }
-
     fn notice(&mut self, name: &ObjectName, labels: &Option<reading::Labels>, error: &SanitizeError) {
         let object = ResourceId { kind: Arc::clone(&self.kind), name: name.clone() };
         for wanted in self.wanting(name, labels.as_ref()) {
@@ -439,36 +259,6 @@ impl Intake {
         let change = Change { target: target_name, id, path, content, is_news, operations, version, verdict };
         Some(Delivery { target, message: Message::Change(Box::new(change)) })
     }
-}
-
-/// One version of an object that is news to somebody.
-#[derive(Clone, Copy)]
-struct Sighting<'a> {
-    name: &'a ObjectName,
-    document: &'a Document<'a>,
-    before: Option<&'a Seen>,
-    /// The list that shows it.
-    list: Option<&'a Source>,
-}
-
-/// What one target is told of it.
-struct Told {
-    content: Content,
-    /// See [`Change::is_news`].
-    is_news: bool,
-}
-
-/// What is new about it.
-struct News {
-    /// Whether its content is.
-    is_new: bool,
-    /// `None` for what is not worth a file.
-    content: Option<Manifest>,
-    labels: Option<reading::Labels>,
-    /// Who wanted it before, where labels decided.
-    had: Option<Wanters>,
-    /// Who must hear of it in any case.
-    awaited: BTreeSet<NamespacedName>,
 }
 
 fn identify(object: &RawObject) -> Option<(ObjectName, ObjectVersion)> {

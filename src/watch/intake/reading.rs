@@ -25,6 +25,8 @@ pub(super) enum Read<'a> {
     Manifest(Document<'a>, Manifest),
     /// Nothing that is worth a file.
     Noise(Document<'a>),
+    /// Nothing that anybody wants: there was no need to look.
+    Unwanted,
     /// Nothing, as long as it says so itself.
     Ignored,
     /// Something that no file can hold, and why.
@@ -32,8 +34,11 @@ pub(super) enum Read<'a> {
 }
 
 impl Intake {
-    /// Parses and sanitizes an object.
+    /// Parses and sanitizes an object, if anybody may want it.
     pub(super) fn read<'a>(&self, object: &'a RawObject, name: &ObjectName) -> Reading<'a> {
+        if !self.is_covered(name) {
+            return Reading { content: Read::Unwanted, labels: None };
+        }
         let mut document = match Document::parse(object.json()) {
             Ok(document) => document,
             Err(error) => {
@@ -45,6 +50,8 @@ impl Intake {
         let labels = Some(if self.rules.reads_labels(&self.kind) { labels(&document) } else { Labels::new() });
         let content = if is_ignored(&document) {
             Read::Ignored
+        } else if labels.as_ref().is_some_and(|labels| self.is_unwanted(name, labels)) {
+            Read::Unwanted
         } else if self.filters_noise && sanitize::noise(&document, &self.kind).is_some() {
             Read::Noise(document)
         } else {

@@ -22,10 +22,6 @@ pub(super) struct Fetched {
 }
 
 impl Asked {
-    pub(super) fn extend(&mut self, objects: Vec<(NamespacedName, ResourceId)>) {
-        self.queue.extend(objects);
-    }
-
     pub(super) const fn is_fetching(&self) -> bool {
         self.fetching.is_some()
     }
@@ -42,7 +38,13 @@ impl Asked {
 }
 
 impl TypeWatch {
-    pub(super) fn fetch_next(&mut self) {
+    /// Reads these objects for these targets.
+    pub(super) fn ask(&mut self, objects: Vec<(NamespacedName, ResourceId)>) {
+        self.asked.queue.extend(objects);
+        self.fetch_next();
+    }
+
+    fn fetch_next(&mut self) {
         if self.asked.is_fetching() {
             return;
         }

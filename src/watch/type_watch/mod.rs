@@ -1,15 +1,17 @@
 //! The task of one type: its watches, its lists, and the one intake that they feed.
 //!
 //! Live changes are handed on at once. Lists wait for room at the workers, one object at a time, and hold up nothing but
-//! other lists.
+//! other lists of the type.
 
 mod asked;
+mod pauses;
 mod side_list;
 
 use super::failure::Failure;
 use super::follow::{FollowStep, follow};
 use super::intake::{Intake, Source};
-use super::list::{ListRequest, ListStep, Position, list};
+use super::list::{ListRequest, Position, list};
+use super::list_steps::ListStep;
 use super::object::RawObject;
 use super::outbox::Outbox;
 use super::permission::may_watch_everywhere;
@@ -24,6 +26,8 @@ use futures::future::BoxFuture;
 use futures::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures::{FutureExt as _, StreamExt as _};
 use kube::Api;
+use pauses::Pauses;
+use side_list::SideList;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -60,8 +64,9 @@ pub(super) struct TypeWatch {
     stops: HashMap<WatchScope, AbortHandle>,
     /// Complete lists that other watches have to catch up with, and until when.
     waiting: BTreeMap<WatchScope, (Position, Instant)>,
-    /// The list beside the watches, and of what it is.
-    side: Option<(AbortHandle, NamespaceSet)>,
+    /// The list beside the watches.
+    side: Option<SideList>,
+    pauses: Pauses,
     lists: SelectAll<BoxStream<'static, (Source, ListStep)>>,
     live: SelectAll<BoxStream<'static, (WatchScope, FollowStep)>>,
     outbox: Outbox,
@@ -93,6 +98,7 @@ impl TypeWatch {
             stops: HashMap::new(),
             waiting: BTreeMap::new(),
             side: None,
+            pauses: Pauses::default(),
             lists: SelectAll::new(),
             live: SelectAll::new(),
             outbox,
@@ -105,6 +111,7 @@ impl TypeWatch {
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let deadline = self.waiting.values().map(|(_, until)| *until).min();
+            let resumption = self.pauses.next_end();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command),
@@ -121,6 +128,7 @@ impl TypeWatch {
                     self.plan();
                 }
                 () = sleep_until(deadline), if deadline.is_some() => self.overtake(),
+                () = sleep_until(resumption), if resumption.is_some() => self.resume_lists(),
             }
         }
     }
@@ -141,8 +149,7 @@ impl TypeWatch {
                 // A target without a list gets them with the list. In one that is under way they may be settled already.
                 let is_told = |id: &ResourceId| self.intake.is_told(&target, id.name.namespace.as_deref());
                 let ids: Vec<_> = ids.into_iter().filter(is_told).map(|id| (target.clone(), id)).collect();
-                self.asked.extend(ids);
-                self.fetch_next();
+                self.ask(ids);
             }
         }
     }
@@ -207,7 +214,7 @@ impl TypeWatch {
         let (objects, _) = self.intake.count(&range(scope));
         self.scopes.live(scope, objects);
         self.settle();
-        self.list_missing();
+        self.back_in_reach(&range(scope));
     }
 
     /// Stops the watches that nobody needs any more, and tells how the others are.
@@ -251,7 +258,7 @@ impl TypeWatch {
                     Source::Side => self
                         .side
                         .as_ref()
-                        .map_or(NamespaceSet::NONE, |(_, range)| range.intersection(&self.scopes.followed())),
+                        .map_or(NamespaceSet::NONE, |side| side.range().intersection(&self.scopes.followed())),
                 };
                 let deliveries = self.intake.begin(source, range);
                 self.outbox.deliver(deliveries);
@@ -259,17 +266,22 @@ impl TypeWatch {
             ListStep::Object(object) => {
                 let deliveries = self.intake.listed(&source, &object, Instant::now());
                 self.outbox.deliver(deliveries);
+                let asked = self.intake.take_asked();
+                self.ask(asked);
             }
             ListStep::Complete(position) => {
                 let deliveries = self.intake.end(&source, &position.resource_version, Instant::now());
                 self.outbox.deliver(deliveries);
                 self.complete(&source, position);
             }
-            ListStep::Failed(failure) => {
-                // Its next beginning makes it anew; until then nothing has to be remembered for it.
-                self.intake.abandon(&source);
-                self.failed(&source, &failure);
-            }
+            ListStep::Failed(at, failure) => match &source {
+                Source::Side => self.side_list_failed(at, &failure),
+                Source::Scope(scope) => {
+                    // Its next beginning makes it anew; until then nothing has to be remembered for it.
+                    self.intake.abandon(&source);
+                    self.failed(scope, &failure);
+                }
+            },
         }
         self.tell_notices();
     }
@@ -277,8 +289,8 @@ impl TypeWatch {
     fn complete(&mut self, source: &Source, position: Position) {
         let Source::Scope(scope) = source else {
             tracing::info!(kind = %self.kind, "List for what is new to targets is complete");
-            self.side = None;
-            return self.list_missing();
+            let listed = self.side.take().map_or(NamespaceSet::NONE, |side| side.range());
+            return self.back_in_reach(&listed);
         };
         let range = range(scope);
         let (objects, unusable) = self.intake.count(&range);
@@ -291,21 +303,19 @@ impl TypeWatch {
         }
     }
 
-    fn failed(&mut self, source: &Source, failure: &Failure) {
-        let error = &failure.message;
-        match source {
-            Source::Scope(scope) => {
-                tracing::warn!(kind = %self.kind, %scope, error, "Watch failed; it is tried again");
-                self.scopes.failed(scope, failure);
-                self.publish();
-                // What was allowed no longer is.
-                if *scope == WatchScope::All && failure.reason == FailureReason::Forbidden {
-                    self.permission = Permission::Refused(Instant::now());
-                    self.plan();
-                }
-            }
-            Source::Side => tracing::warn!(kind = %self.kind, error, "List failed; it is tried again"),
+    fn failed(&mut self, scope: &WatchScope, failure: &Failure) {
+        tracing::warn!(kind = %self.kind, %scope, error = failure.message, "Watch failed; it is tried again");
+        self.scopes.failed(scope, failure);
+        self.publish();
+        if *scope == WatchScope::All && failure.reason == FailureReason::Forbidden {
+            self.watch_apart();
         }
+    }
+
+    /// What was allowed in all namespaces no longer is.
+    fn watch_apart(&mut self) {
+        self.permission = Permission::Refused(Instant::now());
+        self.plan();
     }
 
     fn followed(&mut self, scope: WatchScope, step: FollowStep) {
@@ -318,12 +328,15 @@ impl TypeWatch {
                 let deliveries = self.intake.deleted(&object, Instant::now());
                 self.outbox.deliver(deliveries);
             }
-            FollowStep::Recovered => self.count(&scope),
+            FollowStep::Recovered => {
+                self.count(&scope);
+                self.back_in_reach(&range(&scope));
+            }
             FollowStep::Passed(version) => {
                 self.intake.passed(&range(&scope), &version);
                 self.count(&scope);
             }
-            FollowStep::Failed(failure) => self.failed(&Source::Scope(scope), &failure),
+            FollowStep::Failed(failure) => self.failed(&scope, &failure),
             FollowStep::Expired(mut retry) => {
                 tracing::info!(kind = %self.kind, %scope, "Watch fell behind; it starts again with a list");
                 if self.scopes.is_wanted(&scope) {

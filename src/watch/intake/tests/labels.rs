@@ -42,6 +42,22 @@ fn an_object_comes_and_goes_with_the_labels_that_a_rule_asks_for() {
 }
 
 #[test]
+fn what_no_label_selects_is_not_read() {
+    let (web, db) = (r#""tier":"web""#, r#""tier":"db""#);
+    let mut rig = tiers(&[("web", Some("web"), MIRROR), ("kept", Some("db"), Wish::Keep)], &[labelled(1, "x", "")]);
+    let is_read = |rig: &Rig| !rig.intake.objects.values().any(|seen| seen.unread);
+    assert!(!is_read(&rig));
+    rig.record(Operation::Update, "bob", Some(1), &labelled(2, "x", web));
+    assert_eq!(rig.applied(&labelled(2, "x", web)), [format!("upsert web/{FILE} by bob")]);
+    assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
+    assert!(is_read(&rig));
+    rig.applied(&labelled(4, "x", ""));
+    assert!(!is_read(&rig));
+    rig.applied(&labelled(5, "x", db));
+    assert!(is_read(&rig), "it is kept");
+}
+
+#[test]
 fn labels_that_are_in_no_manifest_count_too() {
     let rules = |label: &'static str| {
         let selector = Some(Arc::new(Selector::from_iter([(label, "x")])));
@@ -101,6 +117,38 @@ fn who_newly_asks_for_labels_is_seeded_and_then_follows_them() {
 }
 
 #[test]
+fn what_a_list_shows_of_the_past_counts_by_the_labels_that_the_watch_has_shown_since() {
+    let backup = |version: u32, label: &str| labelled(version, "x", label);
+    let start = || {
+        let selector = Some(Arc::new(Selector::from_iter([("velero.io/backup-name", "x")])));
+        let route = Route { selector, ..mk_route("second", NamespaceSet::ALL) };
+        let routes = [(kind(), mk_route("live", NamespaceSet::ALL)), (kind(), route)];
+        let mut rig = Rig::listed(&[backup(1, "")]);
+        rig.intake.set_rules(Arc::new(RuleSet::new(["live", "second"].map(mk_target), routes)));
+        rig.begin(&Source::Side, NamespaceSet::ALL);
+        rig
+    };
+    // A label that is in no manifest.
+    let label = r#""velero.io/backup-name":"x""#;
+    let mut rig = start();
+    rig.applied(&backup(3, ""));
+    assert_eq!(rig.item(&Source::Side, &backup(2, label)), [""; 0], "it is lost again");
+    assert!(rig.intake.take_asked().is_empty());
+    let mut rig = start();
+    rig.applied(&backup(3, label));
+    assert_eq!(rig.item(&Source::Side, &backup(2, "")), [format!("keep second/{FILE}")], "it has come since");
+    assert_eq!(rig.intake.take_asked().len(), 1);
+    let mut rig = start();
+    rig.applied(&backup(3, label));
+    assert_eq!(rig.item(&Source::Side, &backup(2, label)), [format!("item second/{FILE}")]);
+    // Whoever is left alone keeps its file without any label.
+    let mut rig = start();
+    rig.applied(&backup(3, r#""configbutler.ai/ignore":"""#));
+    assert_eq!(rig.item(&Source::Side, &backup(2, "")), [format!("keep second/{FILE}")]);
+    assert!(rig.intake.take_asked().is_empty());
+}
+
+#[test]
 fn a_label_that_is_lost_while_the_watch_has_yet_to_show_the_object() {
     let web = r#""tier":"web""#;
     let mut rig = Rig::listed(&[]);
@@ -155,5 +203,9 @@ fn a_deletion_without_the_label_takes_the_file_that_was_left_to_the_watch() {
     rig.intake.set_rules(mk_tiers(&[("live", None, MIRROR), ("web", Some("web"), MIRROR)]));
     assert_eq!(rig.side_list(&[labelled(5, "x", r#""tier":"web""#)])[1..2], [format!("keep web/{FILE}")]);
     let expected = ["live", "web"].map(|target| format!("delete {target}/{FILE} by nobody"));
+    let mut at_once = Rig::listed(&[]);
+    at_once.intake.set_rules(Arc::clone(&rig.intake.rules));
+    at_once.side_list(&[labelled(5, "x", r#""tier":"web""#)]);
     assert_eq!(rig.applied(&marked("a", 6, "x")), expected);
+    assert_eq!(at_once.deleted(&object("a", 6, "x")), expected);
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::attribution::{Asked, Limits, Propagation, Record, Request, User};
 use crate::resource::{BaseFolder, BranchKey, BranchName, Operation, Operations, RepoUrl};
 use crate::rules::{WatchScope, Wish};
-use crate::sanitize;
+use crate::sanitize::{self, Document};
 
 fn kind() -> Arc<ResourceType> {
     Arc::new(ResourceType {

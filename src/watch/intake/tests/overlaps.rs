@@ -112,6 +112,30 @@ fn a_promotion_seeds_what_is_new_with_its_list() {
 }
 
 #[test]
+fn what_nobody_wants_is_known_but_not_read() {
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let odd = |namespace: &str| -> RawObject {
+        let text = format!(
+            r#"{{"metadata":{{"name":"odd","namespace":"{namespace}","uid":"{namespace}","resourceVersion":"2"}},"data":{deep}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    let mut rig = Rig::new(&[("live", Some("other"))]);
+    rig.list(&[object("a", 1, "x")]);
+    rig.applied(&odd("shop"));
+    assert_eq!(rig.intake.count(&NamespaceSet::ALL), (2, 0));
+    rig.applied(&odd("other"));
+    assert_eq!(rig.intake.count(&NamespaceSet::ALL), (3, 1));
+    // It is read once somebody wants it.
+    rig.intake.set_rules(mk_rules(&[("live", None)]));
+    let expected = ["begin live * but other", &format!("item {FILE}/a.yaml"), "end live * but other"];
+    assert_eq!(rig.side_list(&[object("a", 1, "x")]), expected);
+    assert_eq!(rig.applied(&object("a", 2, "x")), [""; 0], "nothing new");
+    rig.record(Operation::Update, "bob", Some(2), &object("a", 3, "y"));
+    assert_eq!(rig.applied(&object("a", 3, "y")), [format!("upsert {FILE}/a.yaml by bob")]);
+}
+
+#[test]
 fn what_nobody_watches_any_more_is_forgotten() {
     let mut rig = Rig::listed(&[object("a", 1, "x")]);
     rig.intake.retain(&NamespaceSet::one("other"));

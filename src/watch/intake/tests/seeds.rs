@@ -91,11 +91,36 @@ fn live_changes_reach_a_target_during_its_seed() {
     assert_eq!(said, ["live", "second"].map(|target| format!("upsert {target}/{FILE}/new.yaml by carol")));
     let deleted = rig.deleted(&object("b", 4, "x"));
     assert_eq!(deleted, ["live", "second"].map(|target| format!("delete {target}/{FILE}/b.yaml by nobody")));
-    // The list is of a moment before, and says so; whoever gets it lets the live change win.
-    assert_eq!(rig.item(&Source::Side, &object("a", 1, "x")), [format!("item second/{FILE}/a.yaml")]);
+    // The list is of a moment before.
+    assert_eq!(rig.item(&Source::Side, &object("a", 1, "x")), [format!("keep second/{FILE}/a.yaml")]);
     assert_eq!(rig.item(&Source::Side, &object("b", 1, "x")), [""; 0], "it is gone");
     assert_eq!(rig.end(&Source::Side, 3), ["end second *"]);
     assert_eq!(rig.applied(&object("a", 5, "z")).len(), 2);
+}
+
+#[test]
+fn what_a_list_shows_of_the_past_is_served_as_the_watch_has_shown_it_since() {
+    let mut rig = Rig::listed(&["same", "changed", "marked", "noise", "odd"].map(|name| object(name, 1, "x")));
+    rig.intake.set_rules(mk_rules(&[("live", None), ("second", None)]));
+    rig.begin(&Source::Side, NamespaceSet::ALL);
+    let owned = r#","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"x","controller":true}]"#;
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let odd = format!(
+        r#"{{"metadata":{{"name":"odd","namespace":"shop","uid":"odd","resourceVersion":"3"}},"data":{deep}}}"#
+    );
+    rig.applied(&object("same", 3, "x"));
+    rig.applied(&object("changed", 3, "y"));
+    rig.applied(&marked("marked", 3, "x"));
+    rig.applied(&mk_object("noise", "noise", 3, "x", owned));
+    rig.applied(&serde_json::from_str(&odd).unwrap());
+    let mut item = |name| rig.item(&Source::Side, &object(name, 2, "x"));
+    assert_eq!(item("same"), [format!("item second/{FILE}/same.yaml")]);
+    assert_eq!(item("changed"), [format!("keep second/{FILE}/changed.yaml")]);
+    assert_eq!(item("odd"), [format!("keep second/{FILE}/odd.yaml")]);
+    assert_eq!((item("marked"), item("noise")), (vec![], vec![]));
+    let asked = rig.intake.take_asked();
+    let asked: Vec<_> = asked.iter().map(|(target, id)| format!("{} for {target}", id.name)).collect();
+    assert_eq!(asked, ["shop/changed for team/second"]);
 }
 
 #[test]
@@ -131,6 +156,26 @@ fn what_a_seed_left_to_the_watch_and_a_list_does_not_name_is_gone() {
     // The watch breaks before it has shown either.
     assert_eq!(rig.list(&[]), [format!("delete second/{FILE}/a.yaml by nobody")]);
     assert_eq!(rig.applied(&object("late", 2_000, "x")).len(), 2);
+}
+
+#[test]
+fn what_happens_between_a_list_that_failed_and_the_next_comes_with_the_next() {
+    let mut rig = Rig::listed(&["a", "b", "c"].map(|name| object(name, 1, "x")));
+    rig.intake.set_rules(mk_rules(&[("live", None), ("second", None)]));
+    rig.begin(&Source::Side, NamespaceSet::ALL);
+    rig.item(&Source::Side, &object("late", 9, "x"));
+    assert_eq!(rig.applied(&object("a", 2, "y")).len(), 2);
+    rig.intake.abandon(&Source::Side);
+    assert_eq!(rig.applied(&object("a", 3, "z")), [format!("upsert live/{FILE}/a.yaml by nobody")]);
+    assert_eq!(rig.deleted(&object("b", 4, "x")), [format!("delete live/{FILE}/b.yaml by nobody")]);
+    assert_eq!(rig.applied(&object("late", 9, "x")).len(), 2, "that was left to the watch");
+    // What the list names is written, and what it does not is swept.
+    let said = rig.side_list(&[object("a", 3, "z"), object("c", 1, "x"), object("late", 9, "x")]);
+    let items = ["a", "c", "late"].map(|name| format!("item second/{FILE}/{name}.yaml"));
+    assert_eq!((&said[1..4], &*said[4]), (&items[..], "end second *"));
+    let next = object("a", 10, "x");
+    rig.record(Operation::Update, "bob", Some(3), &next);
+    assert_eq!(rig.applied(&next), ["live", "second"].map(|target| format!("upsert {target}/{FILE}/a.yaml by bob")));
 }
 
 #[test]
