@@ -113,7 +113,7 @@ impl Selection {
         routes.collect()
     }
 
-    /// The form in which `GitTarget.status.selection` holds it. Where labels make that longer than [`LONGEST_STATUS`], any
+    /// The form in which `GitTarget.status.selection` holds it. Where labels make that longer than half a mebibyte, any
     /// labels stand for them: the more is known to have been selected, the less is forgotten.
     #[must_use]
     pub fn to_status(&self) -> Vec<SelectedTypes> {
