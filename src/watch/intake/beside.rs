@@ -122,7 +122,7 @@ impl Intake {
         version: &ObjectVersion,
         object: &RawObject,
     ) -> Vec<Delivery> {
-        let labels = self.labels_of(object);
+        let labels = self.labels_of_unfrozen(object);
         let wanting = self.wanting(&name, labels.as_ref());
         let mut deliveries = Vec::new();
         for wanted in wanting {

@@ -78,6 +78,16 @@ impl Intake {
         Document::parse(object.json()).ok().map(|document| labels(&document))
     }
 
+    /// The labels of `object`, where any rule asks for them; `None` also for one that asks to be left alone, which keeps its
+    /// file whatever its labels.
+    pub(super) fn labels_of_unfrozen(&self, object: &RawObject) -> Option<Labels> {
+        if !self.rules.reads_labels(&self.kind) {
+            return Some(Labels::new());
+        }
+        let document = Document::parse(object.json()).ok()?;
+        (!is_ignored(&document)).then(|| labels(&document))
+    }
+
     /// What `target` has of an object of which it leaves out fields; `None` if it leaves out none. The passes have run over
     /// `document`.
     pub(super) fn cut(&self, document: &Document<'_>, target: &Target, name: &ObjectName) -> Option<Manifest> {

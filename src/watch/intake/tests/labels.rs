@@ -195,6 +195,12 @@ fn an_object_that_is_left_alone_keeps_its_file_whatever_its_labels() {
     rig.intake.unseed(&NamespacedName::new("team", "web"));
     assert_eq!(rig.side_list(&[ignored()])[1..2], [format!("keep web/{FILE}")]);
     assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
+    // The watch may have yet to show that it asks for it.
+    let mut rig = tiers(&[("web", Some("web"), MIRROR)], &[labelled(1, "x", r#""tier":"web""#)]);
+    rig.intake.unseed(&NamespacedName::new("team", "web"));
+    assert_eq!(rig.side_list(&[ignored()])[1..2], [format!("keep web/{FILE}")]);
+    assert_eq!(rig.applied(&ignored()), [""; 0]);
+    assert_eq!(rig.applied(&labelled(3, "x", "")), [format!("deselect web/{FILE} by nobody")]);
 }
 
 #[test]
