@@ -10,7 +10,7 @@ use futures::Stream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How many steps may wait to be taken.
@@ -51,27 +51,20 @@ where
     L: Future<Output = ()> + Send + 'static,
 {
     let (steps, taken) = ListSteps::new(places);
-    let running = Running(tokio::spawn(list(steps)));
+    // It ends with whoever has it.
+    let mut running = JoinSet::new();
+    running.spawn(list(steps));
     futures::stream::unfold((taken, running), async |(mut taken, mut running)| {
         if let Some(step) = taken.recv().await {
             return Some((step, (taken, running)));
         }
-        if let Err(error) = (&mut running.0).await
+        if let Some(Err(error)) = running.join_next().await
             && let Ok(panic) = error.try_into_panic()
         {
             std::panic::resume_unwind(panic);
         }
         None
     })
-}
-
-/// Ends with whoever has it.
-struct Running(JoinHandle<()>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl ListSteps {
@@ -131,7 +124,8 @@ mod tests {
         let places = Arc::new(Semaphore::new(1));
         let (mut steps, mut taken) = ListSteps::new(Arc::clone(&places));
         steps.take_place().await;
-        let lister = tokio::spawn(async move {
+        let mut lister = JoinSet::new();
+        lister.spawn(async move {
             for _ in 0..=ROOM {
                 steps.take_place().await;
                 steps.say(mk_object()).await.ok();
@@ -142,9 +136,9 @@ mod tests {
         for _ in 0..=ROOM {
             assert!(matches!(timeout(DEADLINE, taken.recv()).await.expect("a step"), Some(ListStep::Object(_))));
         }
-        assert!(!lister.is_finished(), "it waits for its turn");
+        assert!(lister.try_join_next().is_none(), "it waits for its turn");
         drop(other);
-        timeout(DEADLINE, lister).await.expect("to go on").unwrap();
+        timeout(DEADLINE, lister.join_next()).await.expect("to go on").unwrap().unwrap();
     }
 
     #[tokio::test]
