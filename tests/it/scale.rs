@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How often discovery looks while a quiet cluster is observed.
 const REFRESH: Duration = Duration::from_secs(5);
-/// Nothing is asked for so long: what was begun before is over then.
-const SETTLED: Duration = Duration::from_secs(8);
+/// Nothing is asked for so long: what was begun before is over then, the numbers in statuses included, which are told every
+/// half minute.
+const SETTLED: Duration = Duration::from_secs(33);
 /// How long a quiet cluster is observed.
 const OBSERVED: Duration = Duration::from_secs(35);
 
