@@ -190,8 +190,11 @@ async fn what_waits_and_what_is_held_back_is_not_synced() {
         });
         apply(cluster, &map.to_string()).await?;
         apply(cluster, &configuration(&format!("maxDeletesPerCycle: {number}"))).await?;
-        let synced = condition(&get(cluster, namespace, live).await?, "Synced");
-        ensure!(synced.as_ref().is_some_and(|(_, reason, _)| reason == "EventsQueued"), "{synced:?}");
+        let synced = eventually(SOON, "the edit to be judged", async || {
+            Ok(condition(&get(cluster, namespace, live).await?, "Synced"))
+        });
+        let (_, reason, message) = synced.await?;
+        ensure!(reason == "EventsQueued", "{reason}: {message}");
         Ok(Some(()))
     })
     .await
