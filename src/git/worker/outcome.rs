@@ -90,7 +90,6 @@ impl Worker {
         self.schedule.looked(Instant::now());
         self.schedule.succeeded(self.schedule.queued().saturating_sub(commits), Instant::now());
         self.deselected.pushed(commits);
-        self.report_targets();
         tracing::info!(branch = %self.spec.key, commit = %tip.short(), commits, "Pushed");
         self.tell_pushed(tip, commits);
         self.available();
@@ -98,5 +97,7 @@ impl Worker {
         if let Err(error) = self.clone.set_refs(self.tip.unwrap_or(tip), self.base).await {
             self.damaged(&error, "The pushed commit cannot be noted");
         }
+        // Together with how the push went.
+        self.report_targets();
     }
 }
