@@ -217,10 +217,23 @@ fn a_target_is_synced_when_nothing_waits() {
     }
 }
 
+/// What is said of the target `a` when it is rejected.
+fn rejected(snapshot: &Snapshot, reason: &'static str) -> Outcome {
+    let verdict = Err(crate::rules::Rejection { reason, message: "no".to_owned() });
+    let (watches, selections, branches) = (WatchReport::default(), Selections::default(), HashMap::new());
+    let scene = Scene {
+        snapshot,
+        compiled: &mk_compiled(snapshot),
+        branches: &branches,
+        watches: &watches,
+        selections: &selections,
+    };
+    target::outcome(&NamespacedName::new("ns", "a"), &verdict, &scene)
+}
+
 #[test]
 fn what_is_stopped_by_somebody_is_told_from_what_never_began() {
     let snapshot = mk_snapshot();
-    let compiled = mk_compiled(&snapshot);
     let table = [
         ("Suspended", "WorkerStopped"),
         ("AccessDenied", "WorkerStopped"),
@@ -228,16 +241,7 @@ fn what_is_stopped_by_somebody_is_told_from_what_never_began() {
         ("BaseFolderOverlap", "WorkerNotStarted"),
     ];
     for (reason, active) in table {
-        let verdict = Err(crate::rules::Rejection { reason, message: "no".to_owned() });
-        let (watches, selections, branches) = (WatchReport::default(), Selections::default(), HashMap::new());
-        let scene = Scene {
-            snapshot: &snapshot,
-            compiled: &compiled,
-            branches: &branches,
-            watches: &watches,
-            selections: &selections,
-        };
-        let outcome = target::outcome(&NamespacedName::new("ns", "a"), &verdict, &scene);
+        let outcome = rejected(&snapshot, reason);
         assert_eq!(said_about(&outcome, "Ready", "no"), ("False", reason));
         assert_eq!(said_about(&outcome, "Active", "Ready says"), ("False", active));
         assert_eq!(said_about(&outcome, "Available", ""), ("Unknown", "Checking"));
@@ -273,19 +277,9 @@ fn what_lost_an_overlap_has_still_had_access() {
     let condition = json!({"type": "Available", "status": "True", "reason": "Available", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let observed = snapshot.observed.entry(key(Kind::GitTarget, "a")).or_default();
     observed.reported = super::super::status::Reported::of(&json!({"conditions": [condition]}));
-    let compiled = mk_compiled(&snapshot);
-    let (watches, selections, branches) = (WatchReport::default(), Selections::default(), HashMap::new());
-    let scene = Scene {
-        snapshot: &snapshot,
-        compiled: &compiled,
-        branches: &branches,
-        watches: &watches,
-        selections: &selections,
-    };
     let table = [("BaseFolderOverlap", ("True", "Available")), ("AccessDenied", ("Unknown", "Checking"))];
     for (reason, expected) in table {
-        let verdict = Err(crate::rules::Rejection { reason, message: "no".to_owned() });
-        let outcome = target::outcome(&NamespacedName::new("ns", "a"), &verdict, &scene);
+        let outcome = rejected(&snapshot, reason);
         assert_eq!(said_about(&outcome, "Available", ""), expected);
         assert_eq!(said_about(&outcome, "Ready", "no"), ("False", reason));
     }

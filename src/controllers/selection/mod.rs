@@ -266,9 +266,8 @@ impl Memory {
         std::iter::once(&self.restored).chain(self.fading.iter().map(|fading| &fading.selection))
     }
 
-    /// Moves on what is not `covered`: what is restored to what fades unless it is unclear whose it is or what there is, what
-    /// fades to what
-    /// goes when it is due, with what begins to go or to fade right now.
+    /// Moves on what is not `covered`: what is restored to what fades, unless it is unclear whose it is or what there is; what
+    /// fades to what goes when it is due; with what begins to go or to fade right now.
     fn settle(
         &mut self,
         covered: &Selection,

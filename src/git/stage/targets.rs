@@ -90,7 +90,7 @@ impl Stage {
     /// Drops what is about to be written for `target`, and takes nothing more for it.
     pub fn refuse(&mut self, target: &NamespacedName) {
         self.refused.insert(target.clone());
-        self.missed.target(target);
+        self.miss(target);
         self.sweep_again(target);
         self.drop_target(target);
     }

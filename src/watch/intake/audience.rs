@@ -17,6 +17,15 @@ pub(super) struct Wanted {
     pub(super) operations: Operations,
 }
 
+impl Wanted {
+    /// Each target once, in order.
+    pub(super) fn once_each(mut all: Vec<Self>) -> Vec<Self> {
+        all.sort_by(|a, b| a.target.name.cmp(&b.target.name));
+        all.dedup_by(|a, b| a.target.name == b.target.name);
+        all
+    }
+}
+
 /// What a target has had of the objects of some namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Footing {

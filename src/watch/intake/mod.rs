@@ -204,8 +204,8 @@ impl Intake {
         self.objects.get(&name).is_some_and(|seen| seen.version != version) && self.is_old(&name, &version)
     }
 
-    /// An object that `target` asked for again, as it is now, which is not outdated. A version that the watch has yet to show is left to it:
-    /// it would be undone by those before, whose content comes even if it is nothing new.
+    /// An object that `target` asked for again, as it is now, which is not outdated. A version that the watch has yet to show
+    /// is left to it: it would be undone by those before, whose content comes even if it is nothing new.
     #[must_use]
     pub fn asked_for(&mut self, object: &RawObject, target: &NamespacedName) -> Option<Delivery> {
         let (name, version) = identify(object)?;

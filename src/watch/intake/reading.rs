@@ -72,20 +72,21 @@ impl Intake {
 
     /// The labels of `object`, where any rule asks for them.
     pub(super) fn labels_of(&self, object: &RawObject) -> Option<Labels> {
-        if !self.rules.reads_labels(&self.kind) {
-            return Some(Labels::new());
-        }
-        Document::parse(object.json()).ok().map(|document| labels(&document))
+        self.labels_if(object, |_| true)
     }
 
     /// The labels of `object`, where any rule asks for them; `None` also for one that asks to be left alone, which keeps its
     /// file whatever its labels.
     pub(super) fn labels_of_unfrozen(&self, object: &RawObject) -> Option<Labels> {
+        self.labels_if(object, |document| !is_ignored(document))
+    }
+
+    fn labels_if(&self, object: &RawObject, counts: impl Fn(&Document<'_>) -> bool) -> Option<Labels> {
         if !self.rules.reads_labels(&self.kind) {
             return Some(Labels::new());
         }
         let document = Document::parse(object.json()).ok()?;
-        (!is_ignored(&document)).then(|| labels(&document))
+        counts(&document).then(|| labels(&document))
     }
 
     /// What `target` has of an object of which it leaves out fields; `None` if it leaves out none. The passes have run over

@@ -80,9 +80,7 @@ impl Intake {
         let mut holding = self.holding(name, before, self.labels_of(object).as_ref());
         let awaiting = awaited.map(|awaited| awaited.targets).unwrap_or_default();
         holding.extend(self.reaching(name).into_iter().filter(|wanted| awaiting.contains(&wanted.target.name)));
-        holding.sort_by(|a, b| a.target.name.cmp(&b.target.name));
-        holding.dedup_by(|a, b| a.target.name == b.target.name);
-        holding
+        Wanted::once_each(holding)
     }
 
     /// One removal for each of `holding` that has had a list.

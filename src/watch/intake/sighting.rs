@@ -123,10 +123,8 @@ impl Intake {
         }
         let awaiting: Wanters = news.awaited.iter().cloned().collect();
         let lost = [news.had.as_ref(), Some(&awaiting)].into_iter().flatten();
-        let mut lost: Vec<Wanted> = lost.flat_map(|had| self.losing(name, had, seen.wanters.as_ref())).collect();
-        lost.sort_by(|a, b| a.target.name.cmp(&b.target.name));
-        lost.dedup_by(|a, b| a.target.name == b.target.name);
-        for wanted in lost.into_iter().filter(|_| seen.wanters.is_some()) {
+        let lost = lost.flat_map(|had| self.losing(name, had, seen.wanters.as_ref())).collect();
+        for wanted in Wanted::once_each(lost).into_iter().filter(|_| seen.wanters.is_some()) {
             if let Some(footing) = self.footing(&wanted.target.name, name.namespace.as_deref(), list) {
                 deliver(wanted, Told { content: Content::Deselect, is_news: true }, footing);
             }

@@ -222,10 +222,10 @@ impl TypeWatch {
         for scope in self.scopes.superfluous() {
             self.stop(&scope);
         }
-        self.intake.set_live(self.scopes.followed(), self.scopes.overlaps());
+        let followed = self.scopes.followed();
+        self.intake.set_live(followed.clone(), self.scopes.overlaps());
         self.intake.retain(&self.scopes.covered());
         // Nobody is left to show what these have seen first.
-        let followed = self.scopes.followed();
         let waiting: Vec<WatchScope> = self.waiting.keys().cloned().collect();
         for scope in waiting {
             if self.intake.is_ahead(&range(&scope).minus(&followed)) {
