@@ -2,13 +2,13 @@
 
 use crate::support::engine::{
     Engine, SOON, change, clone_folders, clone_of, commits, content, failure, in_clone, mk_policy, mk_remote, path,
-    seed, target, unpushed, upsert,
+    seed, unpushed, upsert,
 };
 use crate::support::git_server::Fault;
 use crate::support::poll::eventually;
 use crate::support::remote_repo::{RemoteRepo, git_command};
 use crate::support::scratch::ScratchDir;
-use gitops_reverser::change::{Content, Resync};
+use gitops_reverser::change::Content;
 use gitops_reverser::git::cli::ProcessLimits;
 use gitops_reverser::git::clone::policy::{ClonePolicy, Filter};
 use std::io::Write as _;
@@ -212,8 +212,7 @@ async fn a_clone_that_is_damaged_while_it_is_used_is_made_anew_and_asks_for_ever
         unpushed(&engine, 0).await;
         std::fs::remove_dir_all(clone_of(&work_dir).join(".git").join(damage)).unwrap();
         mailbox.send(upsert("a", "2"));
-        let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
-        assert_eq!(asked, Some(Resync::Target(target())));
+        engine.asked().await;
         let mailbox = engine.ready().await;
         // That may have come from the mailbox already.
         seed(&mailbox, &[("a", "2")]).await;
@@ -280,8 +279,7 @@ async fn a_remote_that_lacks_our_history_gets_all_of_it() {
     repo.git(&["reflog", "expire", "--expire=now", "--all"]);
     repo.git(&["gc", "--prune=now", "--quiet"]);
     engine.ready().await.send(upsert("a", "2"));
-    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
-    assert_eq!(asked, Some(Resync::Target(target())));
+    engine.asked().await;
     seed(&*engine.ready().await, &[("a", "2"), ("b", "1")]).await;
     commits(&repo, 2).await;
     assert_eq!(repo.files("main"), [path("a"), path("b")]);
@@ -499,8 +497,7 @@ async fn on_a_full_disk(disk: &Path, least_free_percent: u8) {
     assert!(engine.status().targets.is_empty(), "no target takes changes");
     std::fs::remove_file(&filler).unwrap();
     let mailbox = engine.ready().await;
-    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.unwrap();
-    assert_eq!(asked, Some(Resync::Target(target())));
+    engine.asked().await;
     seed(&mailbox, &[("a", "2")]).await;
     commits(&repo, 2).await;
     assert_eq!(repo.read("main", &path("a")), content("2", "a"));

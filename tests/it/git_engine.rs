@@ -230,7 +230,7 @@ async fn a_damaged_clone_is_repaired_and_asks_for_everything() {
     .unwrap();
     std::fs::remove_file(&lock).unwrap();
     engine.ready().await;
-    assert_eq!(engine.resyncs.recv().await, Some(Resync::Target(target())));
+    engine.asked().await;
     seed(&mailbox, &[("a", "2")]).await;
     commits(&repo, 2).await;
     engine.stop().await;

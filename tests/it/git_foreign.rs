@@ -1,12 +1,12 @@
 //! What becomes of edits that others make in our folder: a person, or a tool that applies from there.
 
-use crate::support::engine::{Engine, SOON, change, commits, content, mk_remote, path, seed, target, unpushed, upsert};
+use crate::support::engine::{Engine, SOON, change, commits, content, mk_remote, path, seed, unpushed, upsert};
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::operator::{Mirror, apply, shared};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::RemoteRepo;
 use crate::support::scratch::ScratchDir;
-use gitops_reverser::change::{Content, Resync};
+use gitops_reverser::change::Content;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -37,11 +37,6 @@ async fn seen(engine: &Engine, repo: &RemoteRepo) {
     .unwrap();
 }
 
-async fn asked(engine: &mut Engine) {
-    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.expect("everything to be asked for");
-    assert_eq!(asked, Some(Resync::Target(target())));
-}
-
 /// `a` and `b`, pushed and known.
 async fn mirrored(engine: &Engine, repo: &RemoteRepo) {
     seed(&*engine.ready().await, &[("a", "1"), ("b", "1")]).await;
@@ -64,7 +59,7 @@ async fn an_edit_that_does_not_reach_the_cluster_is_overwritten_after_its_time()
     commits(&repo, 5).await;
     assert_eq!(repo.read("main", &path("a")), content("theirs", "a"));
     assert_eq!(repo.read("main", &path("c")), content("theirs", "c"));
-    asked(&mut engine).await;
+    engine.asked().await;
     seed(&mailbox, &[("a", "1"), ("b", "2")]).await;
     commits(&repo, 6).await;
     assert_eq!(repo.log("main")[5].subject, "[RECONCILE] 1 files written, 1 deleted");
@@ -191,7 +186,7 @@ async fn who_writes_a_file_again_and_again_keeps_it_until_its_object_changes() {
     let mailbox = engine.ready().await;
     for round in 1..=3 {
         repo.commit_file("main", &path("a"), &content("theirs", "a").unwrap(), ERIN);
-        asked(&mut engine).await;
+        engine.asked().await;
         seed(&mailbox, &[("a", "1"), ("b", "1")]).await;
         commits(&repo, 1 + 2 * round).await;
         unpushed(&engine, 0).await;
@@ -222,7 +217,7 @@ async fn where_the_history_does_not_reach_every_difference_has_its_time() {
     mailbox.send(upsert("b", "1"));
     commits(&repo, 62).await;
     assert_eq!(repo.read("main", &path("a")), content("theirs", "a"));
-    asked(&mut engine).await;
+    engine.asked().await;
     seed(&mailbox, &[("a", "1"), ("b", "1")]).await;
     commits(&repo, 63).await;
     assert_eq!(repo.read("main", &path("a")), content("1", "a"));
@@ -242,7 +237,7 @@ async fn files_that_cannot_be_read_for_now_are_looked_at_later() {
     seed(&mailbox, &objects).await;
     unpushed(&engine, 1).await;
     server.set_fault(None);
-    asked(&mut engine).await;
+    engine.asked().await;
     seed(&mailbox, &objects).await;
     commits(&repo, 4).await;
     assert_eq!(repo.read("main", &path("a")).as_deref(), Some(by_hand));

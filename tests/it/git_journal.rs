@@ -1,13 +1,11 @@
 //! What becomes of the journal when the remote does what it should not: moves, forgets, refuses.
 
 use crate::support::engine::{
-    Engine, SOON, clone_of, commits, content, failure, in_clone, mk_policy, mk_remote, path, seed, target, unpushed,
-    upsert,
+    Engine, SOON, clone_of, commits, content, failure, in_clone, mk_policy, mk_remote, path, seed, unpushed, upsert,
 };
 use crate::support::git_server::Fault;
 use crate::support::poll::eventually;
 use crate::support::remote_repo::RemoteRepo;
-use gitops_reverser::change::Resync;
 use gitops_reverser::git::cli::ProcessLimits;
 use gitops_reverser::git::clone::policy::{ClonePolicy, Filter};
 use gitops_reverser::git::status::RemoteState;
@@ -22,11 +20,6 @@ async fn available(engine: &Engine) {
     })
     .await
     .unwrap();
-}
-
-async fn resync(engine: &mut Engine) {
-    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.expect("everything to be asked for");
-    assert_eq!(asked, Some(Resync::Target(target())));
 }
 
 /// Makes every push to `repo` fail with a sentence.
@@ -106,7 +99,7 @@ async fn a_branch_that_was_deleted_starts_from_the_default_branch_again() {
     mailbox.send(upsert("b", "1"));
     let told = engine.event("HistoryRewritten").await;
     assert!(told.message.contains("default branch"), "{}", told.message);
-    resync(&mut engine).await;
+    engine.asked().await;
     commits(&repo, 61).await;
     assert!(!repo.git(&["rev-list", "main"]).contains(&gone));
     seed(&mailbox, &[("a", "1"), ("b", "1")]).await;
@@ -119,7 +112,7 @@ async fn a_branch_that_was_deleted_starts_from_the_default_branch_again() {
     mailbox.send(upsert("b", "2"));
     let told = engine.event("HistoryRewritten").await;
     assert!(told.message.contains("without history"), "{}", told.message);
-    resync(&mut engine).await;
+    engine.asked().await;
     commits(&repo, 1).await;
     assert_eq!(repo.files("main"), [path("b")]);
     engine.stop().await;
@@ -147,7 +140,7 @@ async fn a_journal_that_another_replica_has_outrun_is_put_aside() {
 
     let mut engine = Engine::start(&work_dir, repo.url(), server.password()).await;
     engine.event("JournalPutAside").await;
-    resync(&mut engine).await;
+    engine.asked().await;
     let mailbox = engine.ready().await;
     seed(&mailbox, &[("a", "new")]).await;
     mailbox.send(upsert("b", "1"));
@@ -192,7 +185,7 @@ async fn a_refused_journal_is_replaced_when_people_change_what_it_came_from() {
     spec.revision = 1;
     engine.apply(vec![spec]);
     engine.event("JournalPutAside").await;
-    resync(&mut engine).await;
+    engine.asked().await;
     seed(&mailbox, &[("a", "1")]).await;
     commits(&repo, 1).await;
     assert_eq!(repo.files("main"), [path("a")]);
@@ -246,7 +239,7 @@ async fn what_could_not_be_written_is_asked_for_once_the_way_is_free() {
     repo.git(&["update-ref", "refs/heads/main", &root]);
     mailbox.send(upsert("b", "2"));
     engine.event("HistoryRewritten").await;
-    resync(&mut engine).await;
+    engine.asked().await;
     engine.stop().await;
 }
 
@@ -306,7 +299,7 @@ async fn a_worker_without_a_clone_keeps_no_list_waiting() {
     let objects: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
     tokio::time::timeout(SOON, seed(&mailbox, &objects)).await.expect("the list goes on");
     server.set_fault(None);
-    resync(&mut engine).await;
+    engine.asked().await;
     engine.ready().await.send(upsert("a", "2"));
     commits(&repo, 2).await;
     engine.stop().await;

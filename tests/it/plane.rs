@@ -131,25 +131,8 @@ impl Platform {
 
     /// The provider and its Secret, in `namespace`.
     async fn provider(&self, cluster: &ControlPlane, namespace: &str) -> Result<()> {
-        let (user, password, url) = (self.server.user(), self.server.password(), self.repo.url());
-        let manifests = format!(
-            r"
-apiVersion: v1
-kind: Secret
-metadata: {{name: git, namespace: {namespace}}}
-stringData: {{username: {user}, password: {password}}}
----
-apiVersion: configbutler.ai/v1alpha1
-kind: GitProvider
-metadata: {{name: git, namespace: {namespace}}}
-spec:
-  url: {url}
-  secretRef: {{name: git}}
-  allowedBranches: [main]
-  push: {{interval: 200ms}}
-  accessPolicy: {{allowClusterRules: true}}
-"
-        );
+        let rest = "push: {interval: 200ms}\n  accessPolicy: {allowClusterRules: true}";
+        let manifests = operator::provider(namespace, &self.server, &self.repo, rest);
         apply(cluster, &manifests).await
     }
 

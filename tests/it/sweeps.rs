@@ -7,7 +7,7 @@ use crate::support::engine::{
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::poll::eventually;
 use crate::support::remote_repo::{RemoteRepo, git_command};
-use gitops_reverser::change::{Change, Content, Resync, SeedItem, SeedScope};
+use gitops_reverser::change::{Change, Content, SeedItem, SeedScope};
 use gitops_reverser::git::mailbox::{Mailbox, Message};
 use gitops_reverser::git::spec::{BranchSpec, Prune, PruneMode, TargetSpec};
 use gitops_reverser::git::status::{PushState, RemoteState, Severity, TargetStatus};
@@ -46,11 +46,6 @@ async fn status(engine: &Engine, what: &str, check: impl Fn(&TargetStatus) -> bo
     })
     .await
     .unwrap();
-}
-
-async fn asked(engine: &mut Engine) {
-    let asked = tokio::time::timeout(SOON, engine.resyncs.recv()).await.expect("the target to be asked for");
-    assert_eq!(asked, Some(Resync::Target(target())));
 }
 
 /// Commits `files` in one commit, as somebody else.
@@ -104,7 +99,7 @@ async fn a_cap_holds_back_until_it_is_raised() {
     seed(&mailbox, &[("a", "1")]).await;
     status(&engine, "all to be held back", |target| target.held_back == 6).await;
     engine.apply(vec![respec(&engine, &server, prune(PruneMode::Always, Some(3)))]);
-    asked(&mut engine).await;
+    engine.asked().await;
     assert_eq!(repo.log("main").len(), 1, "nothing may go while the cap is 0");
     seed(&mailbox, &[("a", "1")]).await;
     commits(&repo, 2).await;
@@ -150,7 +145,7 @@ async fn each_prune_mode_removes_what_it_says() {
         if mode == PruneMode::Never {
             // Whoever may remove everything from now on has to look at everything.
             engine.apply(vec![respec(&engine, &server, |_| {})]);
-            asked(&mut engine).await;
+            engine.asked().await;
             seed(&mailbox, &[("d", "1")]).await;
             eventually(SOON, "the orphans to go", async || Ok((repo.files("main") == [path("d")]).then_some(())))
                 .await

@@ -197,6 +197,12 @@ impl Engine {
         tokio::time::timeout(SOON, next).await.unwrap_or_else(|_| panic!("no event {reason}"))
     }
 
+    /// Waits until everything of its target is asked for.
+    pub(crate) async fn asked(&mut self) {
+        let asked = tokio::time::timeout(SOON, self.resyncs.recv()).await.expect("the target to be asked for");
+        assert_eq!(asked, Some(Resync::Target(target())));
+    }
+
     /// Ends as by a kill: without a word.
     pub(crate) async fn kill(self) {
         self.task.abort();

@@ -166,6 +166,28 @@ pub(crate) struct Mirror {
     pub(crate) repo: RemoteRepo,
 }
 
+/// The provider `git` of `repo` on `server`, and its Secret, in `namespace`; `rest` holds the other fields of its spec.
+pub(crate) fn provider(namespace: &str, server: &GitServer, repo: &RemoteRepo, rest: &str) -> String {
+    let (user, password, url) = (server.user(), server.password(), repo.url());
+    format!(
+        r"
+apiVersion: v1
+kind: Secret
+metadata: {{name: git, namespace: {namespace}}}
+stringData: {{username: {user}, password: {password}}}
+---
+apiVersion: configbutler.ai/v1alpha1
+kind: GitProvider
+metadata: {{name: git, namespace: {namespace}}}
+spec:
+  url: {url}
+  secretRef: {{name: git}}
+  allowedBranches: [main]
+  {rest}
+"
+    )
+}
+
 impl Mirror {
     /// Makes the namespace, and what mirrors its objects of the types `resources`.
     pub(crate) async fn start(cluster: &ControlPlane, prefix: &str, resources: &[&str]) -> Result<Self> {
@@ -194,22 +216,11 @@ impl Mirror {
     /// The same with another `push.interval`.
     pub(crate) fn configuration_pushing(&self, resources: &[&str], push_interval: &str) -> String {
         let Self { namespace, server, repo } = self;
+        let rest = format!("accessPolicy: {{allowClusterRules: true}}\n  push: {{interval: {push_interval}}}");
+        let provider = provider(namespace, server, repo, &rest);
         format!(
             r"
-apiVersion: v1
-kind: Secret
-metadata: {{name: git, namespace: {namespace}}}
-stringData: {{username: {user}, password: {password}}}
----
-apiVersion: configbutler.ai/v1alpha1
-kind: GitProvider
-metadata: {{name: git, namespace: {namespace}}}
-spec:
-  url: {url}
-  secretRef: {{name: git}}
-  allowedBranches: [main]
-  accessPolicy: {{allowClusterRules: true}}
-  push: {{interval: {push_interval}}}
+{provider}
 ---
 apiVersion: configbutler.ai/v1alpha1
 kind: GitTarget
@@ -226,9 +237,6 @@ spec:
   sinkRef: {{name: live}}
   rules: [{{resources: [{resources}]}}]
 ",
-            user = server.user(),
-            password = server.password(),
-            url = repo.url(),
             resources = resources.join(", "),
         )
     }

@@ -1,7 +1,7 @@
 //! 200 rules of 50 namespaces over 30 types, all on one branch of one provider.
 
 use super::control_plane::ControlPlane;
-use super::operator::{Mirror, SOON, apply};
+use super::operator::{self, Mirror, SOON, apply};
 use super::poll::eventually;
 use anyhow::{Result, ensure};
 use std::time::Duration;
@@ -79,13 +79,9 @@ pub(crate) fn rule(namespace: &str, number: usize, resources: &str) -> String {
 }
 
 fn provider(mirror: &Mirror) -> String {
-    let (namespace, server, url) = (&mirror.namespace, &mirror.server, mirror.repo.url());
-    format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: git, namespace: {namespace}}}\nstringData: {{username: {}, password: {}}}\n---\napiVersion: configbutler.ai/v1alpha1\nkind: GitProvider\nmetadata: {{name: git, namespace: {namespace}}}\nspec:\n  url: {url}\n  secretRef: {{name: git}}\n  allowedBranches: [main]\n  push: {{interval: 200ms}}\n  pollInterval: {}s\n  accessPolicy: {{namespacedRules: {{mode: AllNamespaces}}}}\n",
-        server.user(),
-        server.password(),
-        POLL.as_secs(),
-    )
+    let access = "accessPolicy: {namespacedRules: {mode: AllNamespaces}}";
+    let rest = format!("push: {{interval: 200ms}}\n  pollInterval: {}s\n  {access}", POLL.as_secs());
+    operator::provider(&mirror.namespace, &mirror.server, &mirror.repo, &rest)
 }
 
 /// The one object of a custom type in a namespace.
