@@ -8,15 +8,16 @@ use crate::git::status::Severity;
 use crate::resource::NamespacedName;
 use crate::rules::{Compiled, SecretsPolicy, Selection};
 use k8s_openapi::api::core::v1::ObjectReference;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What was last told.
 #[derive(Debug, Default)]
 pub struct Announcements {
     /// By resource: its uid and the reason that its `Ready` had, other than while it was not known.
     told: BTreeMap<ObjectKey, (String, String)>,
-    /// The uids of targets of which it was told that Secrets are readable there.
-    warned: BTreeSet<String>,
+    /// Of which targets, by uid, it was told that Secrets are readable there. What a status holds when its target is first
+    /// seen was told by an earlier process; what it holds later may be there before it was told.
+    warned: BTreeMap<String, bool>,
 }
 
 impl Announcements {
@@ -55,17 +56,16 @@ impl Announcements {
         for target in &snapshot.targets {
             let name = NamespacedName::of(target.as_ref());
             let uid = target.metadata.uid.as_deref().unwrap_or_default();
+            let is_told = self.warned.entry(uid.to_owned()).or_insert_with(|| {
+                let stored = target.status.as_ref().map(|status| status.selection.as_slice()).unwrap_or_default();
+                has_secrets(&Selection::from_status(stored))
+            });
             let is_plain =
                 compiled.policies.get(&name).is_some_and(|policy| policy.secrets == SecretsPolicy::Plaintext);
-            if !is_plain || self.warned.contains(uid) || !has_secrets(&selections.selection(&name)) {
+            if !is_plain || *is_told || !has_secrets(&selections.selection(&name)) {
                 continue;
             }
-            self.warned.insert(uid.to_owned());
-            // An earlier process has told it then.
-            let stored = target.status.as_ref().map(|status| status.selection.as_slice()).unwrap_or_default();
-            if has_secrets(&Selection::from_status(stored)) {
-                continue;
-            }
+            *is_told = true;
             new.push(Announcement {
                 object: reference(&ObjectKey::of(Kind::GitTarget, &name), uid),
                 severity: Severity::Warning,
@@ -97,10 +97,16 @@ fn reference(key: &ObjectKey, uid: &str) -> ObjectReference {
 
 #[cfg(test)]
 mod tests {
+    use super::super::branches::tests::{mk_compiled, mk_snapshot};
     use super::super::outcome::Said;
+    use super::super::selection::{Look, TargetLook};
     use super::super::status::{Observed, Reported};
     use super::*;
+    use crate::api::status::{SelectedTypes, TargetStatus};
+    use crate::rules::catalog::Presence;
     use serde_json::{Map, json};
+    use std::sync::Arc;
+    use tokio::time::Instant;
 
     fn mk(status: &'static str, reason: &'static str) -> Outcome {
         let said = Said { status, reason, message: format!("because {reason}") };
@@ -130,5 +136,28 @@ mod tests {
         let observed = Observed { uid: "2".to_owned(), ..Observed::default() };
         snapshot.observed.insert(key.clone(), observed);
         assert_eq!(tell(&snapshot, mk("True", "Ready")), Some((Severity::Normal, "Ready")), "one made anew");
+    }
+
+    #[test]
+    fn a_status_that_is_ahead_of_its_event_does_not_keep_it_back() {
+        let mut snapshot = mk_snapshot();
+        let compiled = mk_compiled(&snapshot);
+        let mut selections = Selections::default();
+        let mut announcements = Announcements::default();
+        assert!(announcements.of_secrets(&snapshot, &compiled, &selections).is_empty());
+        let entries = vec![SelectedTypes { types: vec!["v1/secrets".to_owned()], ..SelectedTypes::default() }];
+        let stored = Some(Selection::from_status(&entries));
+        let target = Arc::make_mut(&mut snapshot.targets[0]);
+        target.status = Some(TargetStatus { selection: entries, ..TargetStatus::default() });
+        let look = TargetLook { name: NamespacedName::of(target), uid: "a".to_owned(), stored, swept: None };
+        let look = Look { targets: vec![look], rules: Vec::new() };
+        selections.observe(look, &|_, _| Presence::Served, Instant::now());
+        let told = |announcements: &mut Announcements| {
+            let told = announcements.of_secrets(&snapshot, &compiled, &selections);
+            told.into_iter().map(|told| told.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut announcements), ["PlaintextSecrets"]);
+        assert!(told(&mut announcements).is_empty());
+        assert!(told(&mut Announcements::default()).is_empty(), "an earlier process has told it");
     }
 }
